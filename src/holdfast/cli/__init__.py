@@ -1,0 +1,70 @@
+"""The command line, one file per command. The engine is imported when a command runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from holdfast.cli import compare, prices, replay, strategies
+from holdfast.cli.output import complain
+from holdfast.errors import HoldfastError, InputError
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C: 128 and the number of the signal, as shells count."""
+
+
+class Commands(TyperGroup):
+    """Turns what a command raises into one sentence and an exit code: 2 for a wrong input, 1 for a failure, 130 for Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            complain("interrupted; nothing was finished.")
+            raise typer.Exit(INTERRUPTED) from None
+        except InputError as error:
+            complain(str(error))
+            raise typer.Exit(2) from None
+        except HoldfastError as error:
+            complain(str(error))
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    name="holdfast",
+    cls=Commands,
+    help="What would each way of shortening your LLM conversations have cost, and what would it have lost?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compare")(compare.compare)
+app.command("replay")(replay.replay)
+app.command("strategies")(strategies.strategies)
+app.command("prices")(prices.prices)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("holdfast"))
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")]
+
+
+@app.callback()
+def _options(version: Version = False) -> None:
+    pass
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,233 @@
+"""A lineage as the pipeline holds it: the history as the caller keeps it, the ledger, and what is sent."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from holdfast.blocks import Block, Kind, Message, Role
+from holdfast.edits import Drop, Edit, Piece, Plan, Scribe, apply, untouched
+from holdfast.ledger import Ledger
+from holdfast.prefix import Chain, chain_head, shared
+from holdfast.rules import Grammar, legal_cuts
+from holdfast.strategy import Entry, View
+from holdfast.tail import tail_start
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """A commit that has not paid for itself yet: what it still owes and what it saves, in units of the rates."""
+
+    number: int
+    turn: int
+    owed: float
+    removed: int
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of growth. It grows in place; a commit or a fork gives another line and leaves this one as it was.
+
+    ``source`` and ``starts``: the caller's messages and the block index of each. ``pieces``, ``sent`` and ``chain``: what goes
+    out now, as messages, as blocks with the head, and as hash chain. ``warm``: chain lengths at which an earlier request
+    left a cache entry that is believed alive until ``warm_until``. ``sent_length`` is the chain length of the last request,
+    ``given_tokens`` the weight of the history as the caller keeps it. ``origin`` is, for each block sent, its position in the caller's
+    prompt (-1: a fold); ``listed`` are positions there whose bare string went out as a list of one text, because a mark stood on it.
+    """
+
+    head: tuple[Block, ...]
+    chain: Chain
+    sent: list[Block]
+    origin: list[int]
+    listed: set[int] = field(default_factory=set)
+    source: list[Message] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    size: int = 0
+    given_tokens: int = 0
+    grammar: Grammar = field(default_factory=Grammar)
+    ledger: Ledger = field(default_factory=Ledger)
+    pieces: list[Piece] = field(default_factory=list)
+    sent_length: int = 0
+    warm: list[int] = field(default_factory=list)
+    warm_until: float = float("-inf")
+    rearmed_at: int = 0
+    turns: int = 0
+    accounts: tuple[OpenAccount, ...] = ()
+
+    @classmethod
+    def begin(cls, head: tuple[Block, ...], user_begins: bool = True) -> Line:
+        """A lineage with nothing but its head."""
+        return cls(head, chain_head(head), list(head), list(range(len(head))), grammar=Grammar(user_begins))
+
+    @property
+    def tokens(self) -> int:
+        """The whole prompt as it is sent now."""
+        return self.chain.tokens()
+
+    @property
+    def head_tokens(self) -> int:
+        """Tools and system."""
+        return self.chain.tokens(self.chain.head)
+
+    def grow(self, messages: Iterable[Message]) -> None:
+        """Take in messages that the caller has appended."""
+        for message in messages:
+            self.starts.append(self.size)
+            self.source.append(message)
+            self.grammar.feed(message)
+            self._append(untouched(message, self.size))
+            self.size += len(message.blocks)
+            self.given_tokens += message.tokens
+
+    def _append(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        head = len(self.head)
+        self.origin.extend([-1] if piece.folded else [head + index for index in piece.indices])
+        for ordinal, block in enumerate(piece.message.blocks):
+            self.chain.append(block, ordinal == 0)
+            self.sent.append(block)
+
+    def fork(self, messages: int, scribe: Scribe, head: tuple[Block, ...] | None = None) -> Line:
+        """A line that shares the first ``messages`` messages, under the same or another head, and inherits the edits that lie in them."""
+        size = self.starts[messages] if messages < len(self.source) else self.size
+        line = Line.begin(self.head if head is None else head, self.grammar.user_begins)
+        line.ledger = self.ledger.inherited(size)
+        same = head is None or len(head) == len(self.head)
+        line.listed = {place for place in self.listed if same and len(self.head) * (head is not None) <= place < len(self.head) + size}
+        line.source, line.starts, line.size = self.source[:messages], self.starts[:messages], size
+        for message in line.source:
+            line.grammar.feed(message)
+            line.given_tokens += message.tokens
+        for piece in apply(line.source, 0, line.ledger.edits, scribe):
+            line._append(piece)  # noqa: SLF001 - its own class
+        common = shared(self.chain.ids[: self.chain.length], line.chain.ids)
+        line.warm = [length for length in self.warm if length <= common]
+        line.warm_until = self.warm_until
+        line.rearmed_at, line.turns = self.rearmed_at, self.turns
+        return line
+
+    def committed(self, plan: Plan, scribe: Scribe) -> Line:
+        """The line with one more plan on its ledger; what stands before the plan's first edit is shared work, not done again."""
+        ledger = self.ledger.commit(plan)
+        keep = bisect_right(self.pieces, plan.first, key=lambda piece: piece.stop)
+        # An earlier drop may lie between the last piece that stays and the first that changes.
+        first = bisect_right(self.starts, min(plan.first, self.pieces[keep].start if keep < len(self.pieces) else self.size)) - 1
+        begin = self.starts[first]
+        blocks = len(self.head) + sum(len(piece.message.blocks) for piece in self.pieces[:keep])
+        line = Line(self.head, self.chain.fork(blocks), self.sent[:blocks], self.origin[:blocks], set(self.listed))
+        line.source, line.starts, line.size = list(self.source), list(self.starts), self.size
+        line.grammar, line.ledger, line.pieces = self.grammar.copy(), ledger, self.pieces[:keep]
+        later = [edit for edit in ledger.edits if edit.start >= begin]
+        for piece in apply(self.source[first:], begin, later, scribe):
+            line._append(piece)
+        common = shared(self.chain.ids[: self.chain.length], line.chain.ids)
+        line.warm, line.warm_until = [length for length in self.warm if length <= common], self.warm_until
+        line.sent_length, line.given_tokens = self.sent_length, self.given_tokens
+        line.rearmed_at, line.turns, line.accounts = self.rearmed_at, self.turns, self.accounts
+        return line
+
+    def marked(self, lengths: Iterable[int], at: float, ttl: float) -> None:
+        """A request went out at ``at`` with marks behind these chain lengths; its entries live for ``ttl`` seconds.
+
+        Reading a prefix is taken to refresh the entries it passes, so all live as long as the newest.
+        """
+        if at > self.warm_until:
+            self.warm.clear()
+        for length in lengths:
+            place = bisect_left(self.warm, length)
+            if place == len(self.warm) or self.warm[place] != length:
+                self.warm.insert(place, length)
+        self.warm_until = at + ttl
+        self.sent_length = self.chain.length
+        self.turns += 1
+
+    def takes_mark(self, place: int) -> bool:
+        """Whether a mark may stand on the block sent at ``place``: not on empty text, nor on a bare string that went out as one before."""
+        block = self.sent[place]
+        if isinstance(block.wire, str) and place < self.sent_length and self.origin[place] not in self.listed:
+            return False
+        return block.kind is not Kind.TEXT or bool(block.text.strip())
+
+    def frontier(self, length: int, now: float) -> int | None:
+        """The longest chain length, at most ``length``, at which an entry is believed alive; ``None`` if there is none."""
+        if now >= self.warm_until:
+            return None
+        place = bisect_right(self.warm, length)
+        return self.warm[place - 1] if place else None
+
+    def cold(self, now: float) -> bool:
+        """Whether the cache holds nothing of this conversation's messages."""
+        frontier = self.frontier(self.chain.length, now)
+        return frontier is None or frontier <= self.chain.head
+
+    def places(self, positions: Iterable[int]) -> dict[int, int]:
+        """Where blocks of the caller's prompt (counted over head and messages) stand in what is sent; those that are gone are missing.
+
+        Marks stand near the end of a prompt, so the search begins there.
+        """
+        head = len(self.head)
+        wanted = sorted(set(positions))
+        found = {position: position for position in wanted if position < head}
+        wanted = [position - head for position in wanted if position >= head]
+        end = self.chain.length
+        for piece in reversed(self.pieces):
+            if not wanted:
+                break
+            begin = end - len(piece.message.blocks)
+            while wanted and wanted[-1] >= piece.start:
+                index = wanted.pop()
+                if not piece.folded and index in piece.indices:
+                    found[head + index] = begin + piece.indices.index(index)
+            end = begin
+        return found
+
+    def source_blocks(self) -> list[Block]:
+        """The caller's blocks by block index."""
+        return [block for message in self.source for block in message.blocks]
+
+    def pinned(self, pins: Callable[[Block], bool] | None = None) -> frozenset[int]:
+        """Block indices that keep their bytes: the first user message, and what ``pins`` says."""
+        first = next((n for n, message in enumerate(self.source) if message.role is Role.USER), None)
+        own: set[int] = set()
+        if first is not None:
+            own.update(range(self.starts[first], self.starts[first] + len(self.source[first].blocks)))
+        if pins is not None:
+            own.update(index for index, block in enumerate(self.source_blocks()) if pins(block))
+        return frozenset(own)
+
+    def view(self, keep_tail_tokens: int, pins: Callable[[Block], bool] | None, count: Callable[[str], int]) -> View:
+        """The conversation as a strategy sees it. Costs work in the length of the conversation: only when a plan is wanted."""
+        blocks = self.source_blocks()
+
+        return View(
+            entries=tuple(self._entries()),
+            source=blocks,
+            starts=tuple(self.starts),
+            cuts=legal_cuts(self.source, self.starts),
+            pinned=self.pinned(pins),
+            tail=self.starts[tail_start([message.tokens for message in self.source], keep_tail_tokens)] if self.source else 0,
+            tokens=self.tokens,
+            head_tokens=self.head_tokens,
+            count=count,
+        )
+
+    def _entries(self) -> Iterator[Entry]:
+        for ordinal, piece in enumerate(self.pieces):
+            if piece.folded:
+                yield Entry(piece.start, piece.stop, piece.message.blocks[0], ordinal, "folded")
+                continue
+            for index, block in zip(piece.indices, piece.message.blocks, strict=True):
+                yield Entry(index, index + 1, block, ordinal, "cleared" if index in piece.cleared else "verbatim")
+
+    def bound_thinking(self, start: int, planned: Iterable[Edit]) -> list[Drop]:
+        """Drops for every thinking block that is still sent behind block ``start`` and that ``planned`` leaves."""
+        gone = [(edit.start, edit.stop) for edit in planned]
+        drops = []
+        for piece in self.pieces[bisect_right(self.pieces, start, key=lambda piece: piece.stop) :]:
+            if piece.folded:
+                continue
+            for index, block in zip(piece.indices, piece.message.blocks, strict=True):
+                if block.kind is Kind.THINKING and index >= start and not any(a <= index < b for a, b in gone):
+                    drops.append(Drop(index, index + 1))
+        return drops

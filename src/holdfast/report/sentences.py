@@ -1,0 +1,151 @@
+"""What stands below the table: what was read, how it was counted, what is assumed, and what it comes to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+
+from holdfast.report.figures import change, percent, plural, tokens, usd
+from holdfast.report.tables import CONTROL, by_cost, recorded_total
+from holdfast.schedule import TARGET_SHARE, TRIGGER_SHARE, TRIGGER_TOKENS
+from holdfast.simulator.results import Comparison, Result, SessionResult
+from holdfast.transcript import Skipped
+
+NAMED = 3
+"""How many places are named for each reason something was skipped; ``--json`` has them all."""
+
+
+def verdict(comparison: Comparison) -> Iterator[str]:
+    """What the table comes to, in a sentence or two; nothing where there is nothing to compare with."""
+    ranked = by_cost(comparison.total)
+    base = next((each for each in ranked if each.strategy == CONTROL), None)
+    if base is None or len(ranked) < 2 or not base.usd:
+        return
+    best = ranked[0]
+    if best is base or best.usd == base.usd:
+        yield f"Nothing beats leaving the history alone here: {usd(base.usd)}."
+        return
+    yield (
+        f"Cheapest: {best.strategy}, {usd(best.usd)} instead of {usd(base.usd)} ({change(best.usd, base.usd)})"
+        f"{_still(best)}."
+    )
+    better = [each for each in ranked[1:] if each.usd < base.usd and _share(each) > _share(best)]
+    if better:
+        most = max(better, key=lambda each: (_share(each), -each.usd))
+        saving = change(most.usd, base.usd)
+        yield f"Keeps most of those that cost less than none: {most.strategy}, {usd(most.usd)} ({saving}){_still(most)}."
+
+
+def _share(each: Result) -> float:
+    return each.kept.kept / each.kept.needed if each.kept.needed else 0.0
+
+
+def _still(each: Result) -> str:
+    return f"; it kept {percent(each.kept.kept, each.kept.needed)} of what later turns needed" if each.kept.needed else ""
+
+
+def what_was_read(comparison: Comparison) -> Iterator[str]:
+    """How many sessions of which formats were used, and what was left out, by reason and by name."""
+    used = [each for each in comparison.sessions if each.skipped is None]
+    formats = ", ".join(f"{name} {count}" for name, count in Counter(each.format for each in used).most_common())
+    files = len({each.path for each in used})
+    turns = sum(each.turns for each in used)
+    yield f"Read {plural(files, 'file')}: {plural(len(used), 'session')}, {plural(turns, 'turn')}{f' ({formats})' if formats else ''}."
+    over = sum(each.exceeds_trigger for each in used)
+    rest = "" if over == len(used) else "; in the others no strategy has anything to do"
+    yield f"Sessions that grew beyond the trigger: {over:,} of {len(used):,}{rest}."
+    yield from left_out(comparison)
+
+
+def left_out(comparison: Comparison) -> Iterator[str]:
+    """What of the input was not used, by reason and by name."""
+    skipped = [each for each in comparison.sessions if each.skipped]
+    yield from _grouped("Left out", "session", (_short(each) for each in skipped if each.format))
+    files = [_short(each) for each in skipped if not each.format]
+    yield from _grouped("Left out", "file", [*files, *(each for each in comparison.skipped if not each.line)])
+    yield from _grouped("Skipped", "line", (each for each in comparison.skipped if each.line))
+
+
+def in_full(comparison: Comparison) -> Iterator[str]:
+    """Why each session or file that was not used gave nothing, one by one, with what was looked at."""
+    for each in comparison.sessions:
+        if each.skipped:
+            yield each.skipped if each.skipped.startswith(each.path) else f"{each.path}: {each.skipped}"
+
+
+def _short(session: SessionResult) -> Skipped:
+    """Why a session was skipped, without what only one file can say: its path and its first bytes."""
+    why = (session.skipped or "").removeprefix(f"{session.path}: ")
+    return Skipped(session.path, 0, why.split(" (")[0].rstrip("."))
+
+
+def _grouped(verb: str, noun: str, skipped: Iterable[Skipped]) -> Iterator[str]:
+    reasons: dict[str, list[Skipped]] = {}
+    for each in skipped:
+        reasons.setdefault(each.why, []).append(each)
+    for why, places in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
+        named = ", ".join(f"{each.path}:{each.line}" if each.line else each.path for each in places[:NAMED])
+        more = f" and {len(places) - NAMED:,} more" if len(places) > NAMED else ""
+        yield f"{verb} {plural(len(places), noun)}: {why} ({named}{more})."
+
+
+def how_it_was_computed(comparison: Comparison) -> Iterator[str]:
+    """How tokens were counted, what was estimated and assumed, and of which date the prices are."""
+    used = [each for each in comparison.sessions if each.skipped is None]
+    for counting, count in Counter(each.counting for each in used if each.counting).most_common():
+        scope = "" if count == len(used) else f" ({plural(count, 'session')})"
+        yield f"Tokens: {counting.rstrip('.')}{scope}."
+    yield "Outputs stay as recorded: a counterfactual changes only prompts."
+    yield from _estimates(comparison)
+    settings = comparison.settings
+    yield from _schedule(settings)
+    for note, count in Counter(note for each in used for note in each.notes).most_common():
+        scope = f" ({plural(count, 'session')})" if len(used) > 1 else ""
+        yield f"{note[:1].upper()}{note[1:].rstrip('.')}{scope}."
+    if settings.get("prices_as_of"):
+        yield f"Prices as of {settings['prices_as_of']}, in USD."
+
+
+def _schedule(settings: Mapping[str, str | int | float | None]) -> Iterator[str]:
+    trigger, target, tail = (settings.get(name) for name in ("trigger", "target", "keep_tail_tokens"))
+    starts = _size(trigger) or f"{tokens(TRIGGER_TOKENS)} or {TRIGGER_SHARE:.0%} of the window, whichever is less"
+    ends = _size(target) or f"{TARGET_SHARE:.0%} of that"
+    yield f"A prompt is shortened when it exceeds {starts}, down to {ends}; the newest part stays verbatim ({_size(tail) or 'no tokens'})."
+
+
+def _size(value: str | int | float | None) -> str:
+    if not isinstance(value, int | float):
+        return ""
+    return f"{value:.0%} of the window" if value < 1 else f"{tokens(int(value))} tokens"
+
+
+def _estimates(comparison: Comparison) -> Iterator[str]:
+    used = [each for each in comparison.sessions if each.skipped is None]
+    bill = recorded_total(used)
+    if bill is not None and bill[0].outputs_estimated:
+        turns = plural(bill[0].outputs_estimated, "turn")
+        yield f"The record holds no final output count for {turns}; those outputs are estimated from their text."
+    unlogged = sum(each.unlogged_calls for each in used)
+    if unlogged:
+        cost = sum((each.unlogged_usd for each in used), Decimal(0))
+        yield (
+            f"Estimated and left out of every sum: {plural(unlogged, 'call')} that the recorded client must have made but did not log "
+            f"(its summaries), {usd(cost)}."
+        )
+    if any(each.model_calls for each in comparison.total):
+        answer = comparison.settings.get("answer_tokens")
+        length = f"an answer of at least {tokens(int(answer))} tokens" if answer else "an assumed answer"
+        yield f"A strategy's own model calls are billed with the warm prompt they extend and {length}; they are part of its cost."
+    if sum(each.unreachable_turns for each in comparison.total):
+        named = ", ".join(f"{each.strategy} {each.unreachable_turns:,}" for each in comparison.total if each.unreachable_turns)
+        yield f"Turns at which the target could not be reached: {named}."
+    if sum(each.illegal_plans for each in comparison.total):
+        named = ", ".join(f"{each.strategy} {each.illegal_plans:,}" for each in comparison.total if each.illegal_plans)
+        yield f"Plans refused as illegal: {named}."
+
+
+def interruption(comparison: Comparison) -> Iterator[str]:
+    """That the run was stopped half-way, where it was."""
+    if comparison.interrupted:
+        yield f"Interrupted: the figures are those of the {plural(len(comparison.sessions), 'session')} done so far."

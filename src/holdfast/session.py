@@ -1,0 +1,289 @@
+"""The engine without a client: ``prepare`` a request body before it is sent, ``observe`` the response.
+
+The caller keeps its own full history and appends to it. Which conversation a body belongs to is found by comparison with the
+last request of each lineage; nothing has to be passed around.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cachetools import LRUCache
+
+from holdfast.blocks import Block, Mark
+from holdfast.edits import Piece, Scribe
+from holdfast.errors import HoldfastError, StoreError
+from holdfast.frozen import Json, freeze, same_form
+from holdfast.line import Line
+from holdfast.pipeline import Asker, Engine, Outcome, Policy, Trace
+from holdfast.scale import scale
+from holdfast.schedule import Schedule, Tariff
+from holdfast.store import MemoryStore, Store
+from holdfast.strategy import Strategy
+from holdfast.transcript import Dialect
+from holdfast.usage import Usage
+from holdfast.wire import Wire, of
+
+_MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a body can raise that is none: such a body goes out as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a session behaves. Tokens count the whole prompt.
+
+    ``schedule``: when to act. ``tariff``: what input costs. ``ttl``: seconds a cache write lives. ``marking``: whether the provider
+    writes its cache at marks. ``binds_thinking``: thinking is signed over the exact prefix. ``pins``: blocks that keep their bytes.
+    ``ask``: answers a strategy's questions. ``on_error``: ``"raise"`` lets a failure reach the caller. ``lineages``: how many
+    conversations are remembered, the newest first. ``clock``: POSIX seconds.
+    """
+
+    schedule: Schedule
+    tariff: Tariff = field(default_factory=Tariff)
+    keep_tail_tokens: int = 10_000
+    ttl: int = 300
+    marking: bool = True
+    binds_thinking: bool = False
+    pins: Callable[[Block], bool] | None = None
+    ask: Asker | None = None
+    on_error: str = "pass"
+    family: str = "claude"
+    lineages: int = 64
+    clock: Callable[[], float] = time.time
+
+
+@dataclass(slots=True)
+class _Live:
+    """One lineage as it is kept: the snapshots to compare with, what was given last, and what is written."""
+
+    line: Line
+    head: Json
+    wires: list[Json] = field(default_factory=list)
+    given: list[object] = field(default_factory=list)
+    written: list[Json] = field(default_factory=list)
+    pending: Outcome | None = None
+    marks: tuple[Mark, ...] = ()
+    at: float = 0.0
+
+
+class Session:
+    """Shortens the conversations that pass through it, each in its own lineage. Not safe for concurrent ``prepare`` calls."""
+
+    def __init__(self, strategy: Strategy, options: Options, dialect: Dialect = "anthropic", store: Store | None = None) -> None:
+        self.options = options
+        self.store = MemoryStore() if store is None else store
+        self._wire: Wire = of(dialect)
+        self._scale = scale(options.family)
+        policy = Policy(
+            strategy=strategy,
+            schedule=options.schedule,
+            scribe=Scribe(self._wire.cleared, self._wire.note, self._scale.weigh),
+            count=self._scale.count,
+            tariff=options.tariff,
+            keep_tail_tokens=options.keep_tail_tokens,
+            ttl=options.ttl,
+            marking=options.marking,
+            binds_thinking=options.binds_thinking,
+            user_begins=dialect == "anthropic",
+            pins=options.pins,
+        )
+        self._engine = Engine(policy)
+        self._lives: LRUCache[int, _Live] = LRUCache(options.lineages)
+        self._count = 0
+        self._last: _Live | None = None
+
+    def prepare(self, body: Mapping[str, Json], now: float | None = None) -> tuple[Mapping[str, Json], Trace]:
+        """The body to send in the place of ``body``, and the story of it.
+
+        It is the same object where nothing had to change. A failure leaves the request as the committed ledger would have
+        sent it, or, where even that fails, as it came; it is in ``trace.errors`` and raised only with ``on_error="raise"``.
+        """
+        moment = self.options.clock() if now is None else now
+        try:
+            return self._prepare(body, moment)
+        except HoldfastError as error:
+            return self._as_it_came(body, error)
+        except _MALFORMED as error:
+            return self._as_it_came(body, HoldfastError(f"the body was not understood: {type(error).__name__}: {error}"))
+
+    def observe(self, usage: Usage | None = None, failed: bool = False) -> None:
+        """The last prepared request was answered, with this usage if known, or it failed: then its new plan never happened."""
+        live = self._last
+        if live is None or live.pending is None:
+            return
+        if failed:
+            live.pending = None
+            return
+        outcome = live.pending
+        self._confirm(live)
+        if usage is not None:
+            self._engine.learn(live.line, outcome, usage)
+
+    def _as_it_came(self, body: Mapping[str, Json], error: HoldfastError) -> tuple[Mapping[str, Json], Trace]:
+        if self.options.on_error == "raise":
+            raise error
+        self._last = None
+        return body, Trace(0, 0, 0, 0, 0, (), f"left alone: {error}", errors=(error,))
+
+    def _prepare(self, body: Mapping[str, Json], now: float) -> tuple[Mapping[str, Json], Trace]:
+        messages = self._wire.history(body)
+        live, repaired = self._find(body, messages)
+        self._last = live
+        marks = self._wire.read_marks(body)
+        if not live.line.grammar.complete or len(marks) > 4:
+            return self._as_it_came(body, HoldfastError(live.line.grammar.fault or "the request is not legal"))
+        automatic = self._automatic(body, live.line)
+        if live.pending is None:
+            outcome = self._engine.step(live.line, now, self.options.ask, marks + automatic)
+            live.pending, live.at = outcome, now
+        outcome = live.pending
+        live.marks = tuple(mark for mark in outcome.marks if not automatic or mark.position != outcome.chain.length - 1)
+        trace = replace(outcome.trace, repaired=repaired)
+        errors = self._keep(outcome)
+        if errors or (trace.errors and self.options.on_error == "raise"):
+            trace = replace(trace, errors=trace.errors + errors)
+            if self.options.on_error == "raise":
+                raise trace.errors[0]
+        if trace.unreachable and self.options.on_error == "raise":
+            raise trace.unreachable
+        if not outcome.line.ledger.entries and not repaired and set(live.marks) == set(marks):
+            return body, trace
+        return self._write(body, live, outcome.line, live.marks), trace
+
+    def _automatic(self, body: Mapping[str, Json], line: Line) -> tuple[Mark, ...]:
+        """The mark that the API itself sets on the last block, for a top-level ``cache_control``; it takes one of the four slots."""
+        control = body.get("cache_control")
+        if not isinstance(control, dict):
+            return ()
+        return (Mark(len(line.head) + line.size - 1, 3600 if control.get("ttl") == "1h" else 300),)
+
+    def _keep(self, outcome: Outcome) -> tuple[HoldfastError, ...]:
+        try:
+            self.store.put(outcome.removed)
+        except StoreError as error:
+            return (error,)
+        return ()
+
+    def _confirm(self, live: _Live) -> None:
+        if live.pending is not None:
+            outcome, live.pending = live.pending, None
+            if outcome.line is not live.line:
+                live.written = []
+            line = live.line = self._engine.sent(outcome, live.at)
+            line.listed.update(line.origin[mark.position] for mark in live.marks if isinstance(line.sent[mark.position].wire, str))
+
+    def _find(self, body: Mapping[str, Json], messages: Sequence[Json]) -> tuple[_Live, int]:
+        """The lineage this body continues, grown by what is new, and how many old messages came with other bytes."""
+        head = self._head(body)
+        best, common = None, 0
+        for live in self._lives.values():
+            known = self._common(live, messages)
+            if known > common or (best is None and known) or (best is not None and known == common and live.head == head != best.head):
+                best, common = live, known
+        if best is None or best.head != head or common < len(best.wires):
+            best = self._branch(body, head, best, common)
+        elif common < len(messages):
+            self._confirm(best)
+        repaired = sum(
+            1
+            for ordinal in range(common)
+            if best.given[ordinal] is not messages[ordinal] and not same_form(best.wires[ordinal], self._plain(messages[ordinal]))
+        )
+        best.given[:common] = messages[:common]
+        self._grow(best, messages[common:])
+        return best, repaired
+
+    def _head(self, body: Mapping[str, Json]) -> Json:
+        return tuple(block.fingerprint for block in self._wire.read_head(body))
+
+    def _plain(self, raw: Json) -> Json:
+        return self._wire.read_message(raw).wire
+
+    def _common(self, live: _Live, messages: Sequence[Json]) -> int:
+        """How many leading messages are the snapshots', apart from marks."""
+        count = len(live.wires)
+        if messages[:count] == live.wires:
+            return count
+        for ordinal, (known, raw) in enumerate(zip(live.wires, messages, strict=False)):
+            if known != raw and not _alike(known, self._plain(raw)):
+                return ordinal
+        return min(count, len(messages))
+
+    def _branch(self, body: Mapping[str, Json], head: Json, parent: _Live | None, common: int) -> _Live:
+        blocks = tuple(block.weighed(self._scale.weigh(block)) for block in self._wire.read_head(body))
+        if parent is None or not common:
+            live = _Live(self._engine.begin(blocks), head)
+            same = next((other for other in self._lives.values() if other.head == head), None)
+            live.line.listed.update(place for place in (same.line.listed if same else ()) if place < len(blocks))
+        else:
+            live = _Live(parent.line.fork(common, self._engine.policy.scribe, None if parent.head == head else blocks), head)
+            live.wires, live.given = parent.wires[:common], parent.given[:common]
+        self._count += 1
+        self._lives[self._count] = live
+        return live
+
+    def _grow(self, live: _Live, raws: Sequence[Json]) -> None:
+        for raw in raws:
+            message = self._wire.read_message(freeze(raw))
+            weighed = tuple(block.weighed(self._scale.weigh(block)) for block in message.blocks)
+            live.line.grow([replace(message, blocks=weighed)])
+            live.wires.append(message.wire)
+            live.given.append(raw)
+
+    def _write(self, body: Mapping[str, Json], live: _Live, line: Line, marks: Sequence[Mark]) -> dict[str, Json]:
+        written = live.written if line is live.line else []
+        head = len(line.head)
+        written.extend(self._form(piece, line.listed, head) for piece in line.pieces[len(written) :])
+        places = {mark.position: mark.ttl for mark in marks}
+        out = dict(body)
+        if isinstance(body.get("system"), str) and head - 1 in line.listed:
+            out["system"] = _as_list(body["system"])
+        out.update(self._wire.write_head(body, line.head, {place: ttl for place, ttl in places.items() if place < head}))
+        leading = self._wire.leading(body)
+        start = list(out[self._wire.messages_key][:leading]) if leading else []
+        messages = list(written)
+        for ordinal, inside in _by_message(marks, line).items():
+            message = line.pieces[ordinal].message
+            messages[ordinal] = self._wire.write_message(message, inside)
+            if isinstance(message.blocks[0].wire, str):
+                written[ordinal] = {**message.wire, "content": _as_list(message.blocks[0].wire)}
+        out[self._wire.messages_key] = start + messages if start else messages
+        return out
+
+    def _form(self, piece: Piece, listed: set[int], head: int) -> Json:
+        """A message as it goes out without marks: the form it first had."""
+        if head + piece.start in listed and isinstance(piece.message.blocks[0].wire, str) and not piece.folded:
+            return {**piece.message.wire, "content": _as_list(piece.message.blocks[0].wire)}
+        return self._wire.write_message(piece.message, {})
+
+
+def _alike(known: Json, raw: Json) -> bool:
+    """Whether two messages say the same, a string content and a list of that one text being the same."""
+    if known == raw:
+        return True
+    if not isinstance(known, dict) or not isinstance(raw, dict) or known.keys() != raw.keys():
+        return False
+    one, other = ({**wire, "content": _as_list(wire.get("content"))} for wire in (known, raw))
+    return one == other
+
+
+def _as_list(content: Json) -> Json:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _by_message(marks: Sequence[Mark], line: Line) -> dict[int, dict[int, int]]:
+    """Marks on message blocks, by the ordinal of the message and of the block in it. Marks stand near the end: search from there."""
+    wanted = sorted((mark.position, mark.ttl) for mark in marks if mark.position >= len(line.head))
+    found: dict[int, dict[int, int]] = {}
+    position = line.chain.length
+    for ordinal in range(len(line.pieces) - 1, -1, -1):
+        if not wanted:
+            break
+        position -= len(line.pieces[ordinal].message.blocks)
+        while wanted and wanted[-1][0] >= position:
+            place, ttl = wanted.pop()
+            found.setdefault(ordinal, {})[place - position] = ttl
+    return found
+

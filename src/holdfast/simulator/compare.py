@@ -1,0 +1,144 @@
+"""Comparing strategies over many sessions: groups of files go to worker processes, results come back in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from holdfast.calibrate import weigh
+from holdfast.errors import InputError
+from holdfast.pricing import Prices
+from holdfast.readers import Failure, Group, discover, group, read_group
+from holdfast.simulator.judged import judge_session
+from holdfast.simulator.replay import Conditions
+from holdfast.simulator.requests import CompareRequest, ReplayRequest
+from holdfast.simulator.results import Comparison, Result, SessionResult
+from holdfast.strategies import named, registered
+from holdfast.tokens import Counter
+from holdfast.transcript import Skipped
+
+SECONDS = {"5m": 300, "1h": 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one group of files gave."""
+
+    sessions: tuple[SessionResult, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+def conditions_of(request: CompareRequest | ReplayRequest) -> Conditions:
+    """The conditions a request asks for. Raises ``BadPrices``, ``UnknownModel``."""
+    prices = Prices.load(request.prices)
+    if request.model is not None:
+        prices.find(request.model)
+    return Conditions(
+        prices=prices,
+        model=request.model,
+        trigger=request.trigger,
+        target=request.target,
+        ttl=SECONDS[request.ttl] if request.ttl else None,
+        keep_tail_tokens=request.keep_tail_tokens,
+    )
+
+
+def compare(request: CompareRequest, progress: Callable[[int, int], None] = lambda done, total: None) -> Comparison:
+    """Every session under every strategy. ``progress`` is told how many groups of files are done, and of how many.
+
+    A ``KeyboardInterrupt`` ends it early: what is done so far is returned, marked as interrupted. Raises ``InputError`` for
+    anything the user gave that cannot be used.
+    """
+    conditions = conditions_of(request)
+    for name in request.strategies:
+        named(name)
+    groups = group(discover(request.paths))
+    judged: dict[int, Judged] = {}
+    interrupted = False
+    progress(0, len(groups))
+    try:
+        for ordinal, result in _judge_all(groups, request):
+            judged[ordinal] = result
+            progress(len(judged), len(groups))
+            if request.limit is not None and _whole(judged) >= request.limit:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    ordered = [judged[ordinal] for ordinal in sorted(judged)]
+    sessions = tuple(session for result in ordered for session in result.sessions)
+    return Comparison(
+        settings=_settings(request, conditions),
+        sessions=sessions,
+        total=total(sessions),
+        skipped=tuple(line for result in ordered for line in result.skipped),
+        interrupted=interrupted,
+    )
+
+
+def total(sessions: Iterable[SessionResult]) -> tuple[Result, ...]:
+    """Each strategy's results summed over all sessions, in the order of the first."""
+    sums: dict[str, Result] = {}
+    for session in sessions:
+        for result in session.results:
+            sums[result.strategy] = sums[result.strategy] + result if result.strategy in sums else result
+    return tuple(sums.values())
+
+
+def judge_group(files: Group, request: CompareRequest) -> Judged:
+    """One group of files, read, weighed and judged. Runs in a worker process: everything it needs is in its arguments."""
+    conditions = conditions_of(request)
+    strategies = [named(name) for name in request.strategies or registered()]
+    counter = Counter()
+    sessions, skipped = [], []
+    for item in read_group(files, strict=request.strict):
+        if isinstance(item, Failure):
+            sessions.append(SessionResult(item.path, "", "", 0, skipped=item.why))
+            continue
+        skipped.extend(item.skipped)
+        weighed = weigh(item, counter, model=request.model)
+        sessions.append(judge_session(weighed, strategies, conditions))
+    return Judged(tuple(sessions), tuple(skipped))
+
+
+def _whole(judged: dict[int, Judged]) -> int:
+    return sum(session.skipped is None for result in judged.values() for session in result.sessions)
+
+
+def _judge_all(groups: Sequence[Group], request: CompareRequest) -> Iterator[tuple[int, Judged]]:
+    jobs = min(request.jobs or os.cpu_count() or 1, len(groups)) or 1
+    if jobs == 1 or request.limit is not None:
+        yield from ((ordinal, judge_group(files, request)) for ordinal, files in enumerate(groups))
+        return
+    with ProcessPoolExecutor(jobs, initializer=_leave_interrupts_to_the_parent) as executor:
+        yield from _in_processes(executor, groups, request)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _in_processes(executor: Executor, groups: Sequence[Group], request: CompareRequest) -> Iterator[tuple[int, Judged]]:
+    # The largest first, so that no core is left waiting for one long session at the end.
+    order = sorted(range(len(groups)), key=lambda ordinal: -groups[ordinal].size)
+    pending: dict[Future[Judged], int] = {executor.submit(judge_group, groups[ordinal], request): ordinal for ordinal in order}
+    try:
+        for future in as_completed(pending):
+            yield pending[future], future.result()
+    except (KeyboardInterrupt, InputError):
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _settings(request: CompareRequest, conditions: Conditions) -> dict[str, str | int | float | None]:
+    return {
+        "model": request.model,
+        "schedule": "simple",
+        "trigger": request.trigger,
+        "target": request.target,
+        "ttl": request.ttl,
+        "keep_tail_tokens": request.keep_tail_tokens,
+        "prices_as_of": conditions.prices.as_of,
+    }

@@ -1,0 +1,149 @@
+"""One session under every strategy: replayed, billed, and judged by what later turns needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from holdfast.calibrate import Weighed
+from holdfast.errors import IllegalPlan, UnknownModel
+from holdfast.line import Line
+from holdfast.pricing import bill
+from holdfast.scale import scale
+from holdfast.simulator.kept import Index, Judge
+from holdfast.simulator.replay import Conditions, Replay, Step, output_tokens, schedule_of
+from holdfast.simulator.results import Kept, Recorded, Result, SessionResult
+from holdfast.strategy import Strategy
+from holdfast.transcript import Transcript, Turn
+from holdfast.usage import Usage
+
+
+def judge_session(weighed: Weighed, strategies: Sequence[Strategy], conditions: Conditions) -> SessionResult:
+    """Everything a comparison says of one transcript whose blocks have been weighed.
+
+    A session that cannot be billed is returned with the reason in ``skipped``.
+    """
+    transcript = weighed.transcript
+    outline = SessionResult(
+        transcript.path, transcript.format, transcript.model, len(transcript.turns), notes=transcript.notes, counting=weighed.method
+    )
+    if not transcript.turns:
+        return replace(outline, skipped="no request to a model in it")
+    try:
+        for model in {turn.model for turn in transcript.turns}:
+            conditions.prices.find(conditions.model or model)
+    except UnknownModel as error:
+        return replace(outline, skipped=str(error))
+    indexes = {
+        lineage: Index.build(turns, conditions.keep_tail_tokens) for lineage, turns in by_lineage(transcript.turns).items()
+    }
+    unlogged = _unlogged(transcript, conditions)
+    return replace(
+        outline,
+        recorded=recorded(transcript, conditions),
+        results=tuple(judge(transcript, strategy, conditions, indexes) for strategy in strategies),
+        exceeds_trigger=_exceeds(transcript, conditions),
+        unlogged_calls=len(transcript.unlogged),
+        unlogged_usd=unlogged,
+    )
+
+
+def by_lineage(turns: Iterable[Turn]) -> dict[str, list[Turn]]:
+    """The turns of each lineage, in order."""
+    lineages: dict[str, list[Turn]] = {}
+    for turn in turns:
+        lineages.setdefault(turn.lineage, []).append(turn)
+    return lineages
+
+
+def judge(transcript: Transcript, strategy: Strategy, conditions: Conditions, indexes: Mapping[str, Index]) -> Result:
+    """One strategy on one transcript."""
+    judges = {lineage: Judge(index) for lineage, index in indexes.items()}
+    usage, usd, calls_usd, kept = Usage(), Decimal(0), Decimal(0), Kept()
+    counts = dict.fromkeys(("turns", "commits", "planned", "unplanned", "calls", "unreachable", "illegal", "peak"), 0)
+    for step in Replay(transcript, strategy, conditions).steps():
+        trace, judge_ = step.outcome.trace, judges[step.turn.lineage]
+        if trace.commit or step.ordinal == 0:
+            judge_.committed(*replaced(step.outcome.line))
+        kept += judge_.turn(step.ordinal)
+        usage, usd, calls_usd = usage + step.usage, usd + step.usd, calls_usd + step.asked
+        for asked in trace.asked:
+            usage += asked
+        _count(counts, step)
+    return Result(
+        strategy=strategy.name,
+        usd=usd,
+        usage=usage,
+        turns=counts["turns"],
+        peak_prompt_tokens=counts["peak"],
+        commits=counts["commits"],
+        planned_breaks=counts["planned"],
+        unplanned_breaks=counts["unplanned"],
+        model_calls=counts["calls"],
+        model_calls_usd=calls_usd,
+        kept=kept,
+        unreachable_turns=counts["unreachable"],
+        illegal_plans=counts["illegal"],
+    )
+
+
+def _count(counts: dict[str, int], step: Step) -> None:
+    trace = step.outcome.trace
+    counts["turns"] += 1
+    counts["commits"] += trace.commit is not None
+    counts["planned"] += trace.commit is not None and trace.commit.warm_tokens > 0
+    counts["unplanned"] += step.broken
+    counts["calls"] += len(trace.asked)
+    counts["unreachable"] += trace.unreachable is not None
+    counts["illegal"] += sum(isinstance(error, IllegalPlan) for error in trace.errors)
+    counts["peak"] = max(counts["peak"], trace.sent_tokens)
+
+
+def replaced(line: Line) -> tuple[set[int], list[str]]:
+    """The blocks of the history that a line does not send verbatim, and the texts it sends in their stead."""
+    verbatim: set[int] = set()
+    texts: list[str] = []
+    for piece in line.pieces:
+        if piece.folded:
+            texts.append(piece.message.blocks[0].text)
+            continue
+        verbatim.update(index for index in piece.indices if index not in piece.cleared)
+        if piece.cleared:
+            texts.extend(block.text for index, block in zip(piece.indices, piece.message.blocks, strict=True) if index in piece.cleared)
+    return set(range(line.size)) - verbatim, texts
+
+
+def recorded(transcript: Transcript, conditions: Conditions) -> Recorded | None:
+    """What the session really was billed, at list prices of the recorded models; ``None`` where no usage was recorded."""
+    usage, usd, estimated = Usage(), Decimal(0), 0
+    billed = [turn for turn in transcript.turns if turn.usage is not None]
+    for turn in billed:
+        try:
+            price = conditions.prices.find(turn.model)
+        except UnknownModel:
+            return None  # another model is asked about, and what this one cost is not known
+        whole = replace(turn.usage or Usage(), output=output_tokens(turn, scale(price.family)))
+        estimated += not turn.output_final
+        usage += whole
+        usd += turn.charged if turn.charged is not None else bill(whole, price, turn.at).total
+    return Recorded(usage, usd, estimated) if billed else None
+
+
+def _exceeds(transcript: Transcript, conditions: Conditions) -> bool:
+    return any(
+        turn.prompt.tokens > schedule_of(conditions.prices.find(conditions.model or turn.model), conditions).trigger
+        for turns in by_lineage(transcript.turns).values()
+        for turn in turns[-1:]
+    )
+
+
+def _unlogged(transcript: Transcript, conditions: Conditions) -> Decimal:
+    """The estimated price of the calls the recorded client made but did not log: the lineage's last prompt, read warm, and the answer."""
+    total = Decimal(0)
+    for call in transcript.unlogged:
+        last = next((turn for turn in reversed(transcript.turns) if turn.lineage == call.lineage), None)
+        if last is not None:
+            price = conditions.prices.find(conditions.model or last.model)
+            total += bill(Usage(read=last.prompt.tokens, output=call.output_tokens), price, call.at).total
+    return total

@@ -1,0 +1,232 @@
+"""Leading a recorded transcript through the engine turn by turn, with a cache model in the place of the provider.
+
+Recorded answers stay as recorded: a counterfactual changes only prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from holdfast.blocks import Mark, Message
+from holdfast.caches import cache_for
+from holdfast.caches.anthropic import AnthropicCache
+from holdfast.caches.machine import Cache, CacheRequest
+from holdfast.edits import Scribe
+from holdfast.line import Line
+from holdfast.pipeline import Engine, Outcome, Policy
+from holdfast.prefix import Chain
+from holdfast.pricing import Price, Prices, bill
+from holdfast.scale import Scale, scale
+from holdfast.schedule import Schedule, Tariff, schedule_for
+from holdfast.strategy import Answer, Ask, Strategy
+from holdfast.transcript import Transcript, Turn
+from holdfast.usage import Usage
+from holdfast.wire import of
+
+WINDOW_TOKENS = 200_000
+"""The window of a model whose price entry states none."""
+
+ANSWER_TOKENS = 2_000
+"""The least length assumed for the answer to a strategy's question: a summary of nine sections."""
+
+BETWEEN_TURNS = 10.0
+"""Seconds between two requests of a transcript that holds no times: within every cache lifetime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which a transcript is replayed. The fields are those of ``simulator.requests.CompareRequest``; ``ttl`` is in seconds."""
+
+    prices: Prices
+    model: str | None = None
+    trigger: float | None = None
+    target: float | None = None
+    ttl: int | None = None
+    keep_tail_tokens: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One replayed turn: what went out, what the cache made of it, what that costs.
+
+    ``ordinal`` counts the turns of its lineage. ``usd`` is the whole price of the turn, ``asked`` what the strategy's model calls
+    are of it. ``broken``: the prompt did not begin with what was sent last although nothing was committed. ``settled``:
+    the lineage's commits, by number, that have paid for themselves, and after how many turns.
+    """
+
+    turn: Turn
+    ordinal: int
+    outcome: Outcome
+    usage: Usage
+    usd: Decimal
+    asked: Decimal = Decimal(0)
+    broken: bool = False
+    settled: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A lineage in replay."""
+
+    line: Line
+    turns: int = 0
+    last: Chain = field(default_factory=Chain)
+
+
+class Replay:
+    """One strategy over one weighed transcript. Lineages keep lines of their own and share the provider's cache."""
+
+    def __init__(self, transcript: Transcript, strategy: Strategy, conditions: Conditions) -> None:
+        self._transcript = transcript
+        self._strategy = strategy
+        self._conditions = conditions
+        self._wire = of(transcript.dialect)
+        self._engines: dict[tuple[str, int], Engine] = {}
+        self._caches: dict[str, Cache] = {}
+        self._lanes: dict[str, _Lane] = {}
+        self._ttl: dict[str, int] = {}
+        self._clock = 0.0
+
+    def steps(self) -> Iterator[Step]:
+        """Every turn in the order of the transcript."""
+        for turn in self._transcript.turns:
+            yield self._step(turn)
+
+    def price(self, turn: Turn) -> Price:
+        """The price of the model that is billed for this turn. Raises ``UnknownModel``."""
+        return self._conditions.prices.find(self._conditions.model or turn.model)
+
+    def _step(self, turn: Turn) -> Step:
+        now = self._now(turn)
+        price = self.price(turn)
+        engine = self._engine(turn, price)
+        lane = self._lane(turn, engine)
+        cache = self._cache(price)
+        self._warm_head(cache, lane.line, turn, now)
+        request = CacheRequest(lane.line.chain, replace(turn.prompt.settings, model=price.model), (), now)
+        outcome = engine.step(lane.line, now, lambda ask, line: self._answer(ask, line, cache, request))
+        chain = outcome.chain
+        usage = cache.send(replace(request, chain=chain, marks=outcome.marks))
+        asked = sum((bill(one, price, now).total for one in outcome.trace.asked), Decimal(0))
+        lane.line = engine.sent(outcome, now)
+        settled = engine.learn(lane.line, outcome, usage)
+        usage = replace(usage, output=output_tokens(turn, scale(price.family)))
+        step = Step(turn, lane.turns, outcome, usage, bill(usage, price, now).total + asked, asked, _broken(lane.last, outcome), settled)
+        lane.last = chain
+        lane.turns += 1
+        return step
+
+    def _now(self, turn: Turn) -> float:
+        # A clock that runs backwards stands still: a cache cannot be asked about the past.
+        self._clock = self._clock + BETWEEN_TURNS if turn.at is None else max(self._clock, turn.at)
+        return self._clock
+
+    def _lane(self, turn: Turn, engine: Engine) -> _Lane:
+        lane = self._lanes.get(turn.lineage)
+        messages = turn.prompt.messages
+        if lane is None:
+            lane = self._lanes[turn.lineage] = _Lane(self._branch(turn, engine))
+        lane.line.grow(messages[len(lane.line.source) :])
+        return lane
+
+    def _branch(self, turn: Turn, engine: Engine) -> Line:
+        """A new line, forked from the one that shares most of its messages, if any does."""
+        messages = turn.prompt.messages
+        parent, common = None, 0
+        for lane in self._lanes.values():
+            known = _common(lane.line.source, messages)
+            if known > common:
+                parent, common = lane.line, known
+        if parent is None:
+            return engine.begin(turn.prompt.head)
+        return parent.fork(common, engine.policy.scribe, turn.prompt.head)
+
+    def _engine(self, turn: Turn, price: Price) -> Engine:
+        ttl = self._conditions.ttl or self._recorded_ttl(turn)
+        known = self._engines.get((price.model, ttl))
+        if known is None:
+            known = self._engines[price.model, ttl] = Engine(self._policy(price, ttl))
+        return known
+
+    def _recorded_ttl(self, turn: Turn) -> int:
+        """The lifetime that this lineage's recorded writes have had so far; 5 minutes, the provider's default, before there are any."""
+        if turn.usage is not None and turn.usage.written:
+            self._ttl[turn.lineage] = 3600 if turn.usage.write_1h > turn.usage.write_5m else 300
+        return self._ttl.get(turn.lineage, 300)
+
+    def _policy(self, price: Price, ttl: int) -> Policy:
+        rates = price.rates()
+        write = rates.of("write_1h" if ttl > 300 else "write_5m")
+        scales = scale(price.family)
+        return Policy(
+            strategy=self._strategy,
+            schedule=schedule_of(price, self._conditions),
+            scribe=Scribe(self._wire.cleared, self._wire.note, scales.weigh),
+            count=scales.count,
+            tariff=Tariff(float(rates.fresh), float(rates.of("read")), float(write)),
+            keep_tail_tokens=self._conditions.keep_tail_tokens,
+            ttl=ttl,
+            marking=price.provider == "anthropic",
+            binds_thinking=price.binds_thinking == "prefix",
+            user_begins=self._transcript.dialect == "anthropic",
+        )
+
+    def _cache(self, price: Price) -> Cache:
+        known = self._caches.get(price.model)
+        if known is None:
+            known = self._caches[price.model] = cache_for(price.provider, price.model, price.min_cacheable_tokens or 1024)
+        return known
+
+    def _warm_head(self, cache: Cache, line: Line, turn: Turn, now: float) -> None:
+        """What the record says of tools and system: where the bill shows them read, other sessions or this one had kept them warm.
+
+        It is the same for every strategy, since none of them edits the head.
+        """
+        if not isinstance(cache, AnthropicCache) or turn.usage is None or not line.head:
+            return
+        first = line.chain.totals[0]
+        if 0 < first <= turn.usage.read:
+            cache.warm(line.chain, 0, replace(turn.prompt.settings, model=self.price(turn).model), now + 1)
+
+    def _answer(self, ask: Ask, line: Line, cache: Cache, request: CacheRequest) -> Answer:
+        """A question is sent as a pure extension of the live prompt: it reads what is warm and writes nothing."""
+        scales = scale(self._conditions.prices.find(request.settings.model).family)
+        chain = line.chain.fork(line.chain.length)
+        note = self._wire.note(ask.instruction)
+        for ordinal, block in enumerate(note.blocks):
+            chain.append(block.weighed(scales.weigh(block)), ordinal == 0)
+        frontier = line.frontier(line.sent_length, request.at)
+        marks = () if frontier is None else (Mark(frontier - 1, 300),)
+        usage = cache.send(replace(request, chain=chain, marks=marks, writes=False))
+        return Answer(ask.stand_in, replace(usage, output=max(ANSWER_TOKENS, scales.count(ask.stand_in))))
+
+
+def schedule_of(price: Price, conditions: Conditions) -> Schedule:
+    """When plans are wanted on this model. Raises ``ValueError`` where trigger and target do not fit."""
+    return schedule_for(price.context_window or WINDOW_TOKENS, conditions.trigger, conditions.target)
+
+
+def output_tokens(turn: Turn, scales: Scale) -> int:
+    """The output billed for a turn: as recorded where that is final, else the weight of what the model visibly said."""
+    recorded = turn.usage.output if turn.usage else 0
+    if turn.usage is not None and turn.output_final:
+        return recorded
+    return max(recorded, sum(block.tokens or scales.weigh(block) for block in turn.answer.blocks) if turn.answer else 0)
+
+
+def _common(known: Sequence[Message], messages: Sequence[Message]) -> int:
+    """How many leading messages are the same."""
+    for ordinal, (one, other) in enumerate(zip(known, messages, strict=False)):
+        if one is not other and [block.fingerprint for block in one.blocks] != [block.fingerprint for block in other.blocks]:
+            return ordinal
+    return min(len(known), len(messages))
+
+
+def _broken(last: Chain, outcome: Outcome) -> bool:
+    """Whether the prompt does not begin with what was sent last, although that was not planned."""
+    chain = outcome.chain
+    upto = min(last.length, outcome.trace.commit.first_block) if outcome.trace.commit else last.length
+    return upto > chain.length or (upto > 0 and chain.ids[upto - 1] != last.ids[upto - 1])
+

@@ -1,0 +1,109 @@
+"""Usage: the tokens of one request, in classes that are priced apart and never overlap.
+
+Providers report them in two conventions. *Additive* (Anthropic, Bedrock): ``input_tokens`` is
+only what was neither read nor written. *Inclusive* (OpenAI, Gemini, xAI): the input count contains
+the cached part. Both become the same value here, and ``prompt`` is always the whole context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request. ``fresh`` is input at the full price; the classes add up to the prompt."""
+
+    fresh: int = 0
+    read: int = 0
+    write_5m: int = 0
+    write_1h: int = 0
+    write_30m: int = 0
+    write_12h: int = 0
+    output: int = 0
+
+    @property
+    def written(self) -> int:
+        """Tokens written to a cache, of whatever lifetime."""
+        return self.write_5m + self.write_1h + self.write_30m + self.write_12h
+
+    @property
+    def prompt(self) -> int:
+        """The whole prompt: fresh, read and written."""
+        return self.fresh + self.read + self.written
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.fresh + other.fresh,
+            self.read + other.read,
+            self.write_5m + other.write_5m,
+            self.write_1h + other.write_1h,
+            self.write_30m + other.write_30m,
+            self.write_12h + other.write_12h,
+            self.output + other.output,
+        )
+
+    def as_dict(self) -> dict[str, int]:
+        """The fields by name, as every JSON output prints them."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def _int(source: Mapping[str, Any], *names: str) -> int:
+    for name in names:
+        value = source.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return 0
+
+
+def from_anthropic(raw: Mapping[str, Any]) -> Usage:
+    """Anthropic's additive usage (platform.claude.com, prompt caching, 2026-08-21).
+
+    Where ``iterations`` are given, their sum is the bill: a compaction's tokens stand only there.
+    Written tokens without a breakdown count as 5m, the API's default lifetime.
+    """
+    steps = [step for step in raw.get("iterations") or () if isinstance(step, Mapping) and "input_tokens" in step]
+    if len(steps) > 1:
+        return sum((from_anthropic({k: v for k, v in step.items() if k != "iterations"}) for step in steps), Usage())
+    split = raw.get("cache_creation")
+    split = split if isinstance(split, Mapping) else {}
+    hour = _int(split, "ephemeral_1h_input_tokens")
+    written = max(_int(raw, "cache_creation_input_tokens"), hour + _int(split, "ephemeral_5m_input_tokens"))
+    return Usage(
+        fresh=_int(raw, "input_tokens"),
+        read=_int(raw, "cache_read_input_tokens"),
+        write_5m=written - hour,
+        write_1h=hour,
+        output=_int(raw, "output_tokens"),
+    )
+
+
+def from_openai(raw: Mapping[str, Any]) -> Usage:
+    """OpenAI's inclusive usage, Responses or Chat Completions (OpenAI prompt caching guide, 2026-10)."""
+    prompt = _int(raw, "input_tokens", "prompt_tokens")
+    details = raw.get("input_tokens_details") or raw.get("prompt_tokens_details") or {}
+    read = min(prompt, _int(details, "cached_tokens") or _int(raw, "cached_input_tokens"))
+    written = min(prompt - read, _int(details, "cache_write_tokens"))
+    by_ttl = details.get("cache_write_tokens_details") or {}
+    half_day = min(written, _int(by_ttl, "ttl_12h_tokens"))
+    return Usage(
+        fresh=prompt - read - written,
+        read=read,
+        write_30m=written - half_day,
+        write_12h=half_day,
+        output=_int(raw, "output_tokens", "completion_tokens"),
+    )
+
+
+def from_deepseek(raw: Mapping[str, Any]) -> Usage:
+    """DeepSeek's usage: hit and miss add up to the prompt; writing is free (api-docs.deepseek.com, 2026-10)."""
+    hit = _int(raw, "prompt_cache_hit_tokens")
+    prompt = _int(raw, "prompt_tokens")
+    miss = raw.get("prompt_cache_miss_tokens")
+    return Usage(
+        fresh=miss if isinstance(miss, int) else max(0, prompt - hit),
+        read=hit,
+        output=_int(raw, "completion_tokens"),
+    )
