@@ -10,7 +10,7 @@ import time
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.blocks import Block, Kind, Role, make_block, opaque
@@ -47,12 +47,14 @@ def picture(data: str) -> dict[str, object]:
     return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
 
 
+@settings(deadline=None)
 @given(anything)
 def test_any_text_has_a_count(text: str) -> None:
     """Lone surrogates, controls and special tokens are counted like any text."""
     assert 0 <= Counter().count(text) <= 4 * len(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=60)).map("\n".join))
 def test_a_text_decodes_to_itself(text: str) -> None:
     """The ranks and the pattern are whole: encoding loses nothing."""
@@ -115,6 +117,7 @@ def test_equal_blocks_are_counted_once() -> None:
     assert counter.raw(again) == 2
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9000), st.integers(1, 9000), st.sampled_from([png, jpeg, gif, webp]))
 def test_a_picture_costs_by_its_size(width: int, height: int, encode: object) -> None:
     """Width times height over 750, after scaling to 1,568 pixels and never more than 1,600 tokens; every format says its size."""
@@ -124,6 +127,7 @@ def test_a_picture_costs_by_its_size(width: int, height: int, encode: object) ->
         assert tokens == -(-width * height // 750)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.none(), st.text(max_size=40), st.binary(max_size=60).map(lambda raw: picture(base64.b64encode(raw).decode()))))
 def test_a_broken_picture_costs_the_most(wire: object) -> None:
     """What cannot be read as a picture is counted as the largest."""

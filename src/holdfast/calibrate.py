@@ -11,12 +11,13 @@ the first request read a part of it, warm from other sessions, a block ends exac
 A prompt that shrank contradicts blocks that keep their weight: the client had rewritten its history without a record of how (a user's
 message strips thinking on some models; old results were cleared silently), or another machine counted it. It begins a lineage of its own
 (``main~1``): thinking gives way first, else the blocks behind the part that was still read are scaled down; they count as other bytes than
-before unless the bill says that they were read (21 rewrites and 8 recounts in 8,337 steps of Claude Code).
+before unless the bill says that they were read (21 rewrites and 8 recounts in 8,333 steps of Claude Code).
 """
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from holdfast.blocks import Block, Kind, Message, Prompt, Window
@@ -63,9 +64,10 @@ def weigh(transcript: Transcript, counter: Counter, *, model: str | None = None)
     turns = tuple(weighing.turn(turn) for turn in transcript.turns)
     turns = tuple(weighing.answered(turn) for turn in turns)
     unlogged = tuple(weighing.moved(item, turns) for item in transcript.unlogged)
+    notes = tuple(_notes(weighing.stats))
     stats, ours = weighing.stats, family(transcript.model)
     weighed = Weighed(
-        transcript=replace(transcript, turns=turns, unlogged=unlogged),
+        transcript=replace(transcript, turns=turns, unlogged=unlogged, notes=transcript.notes + notes),
         method=_method(ours, stats["billed"], len(turns)),
         billed=stats["billed"],
         exact=stats["exact"],
@@ -86,6 +88,17 @@ def _method(ours: Family, billed: int, turns: int) -> str:
     if billed == turns:
         return "calibrated to recorded usage"
     return f"calibrated to recorded usage on {billed} of {turns} turns, else {offline}" if billed else offline
+
+
+def _notes(stats: Mapping[str, int]) -> Iterator[str]:
+    if stats["earlier_tokens"]:
+        yield f"{stats['earlier_tokens']:,} tokens of conversation went before the first line of the file; they are carried as one block."
+    if stats["unlogged_blocks"]:
+        yield f"{stats['unlogged_tokens']:,} tokens at {stats['unlogged_blocks']} turns were billed but not recorded; each is a block."
+    if stats["rewrites"]:
+        yield f"At {stats['rewrites']} turns the client had shortened its history with no record of how; a lineage begins at each."
+    if stats["recounts"]:
+        yield f"At {stats['recounts']} turns the provider counted the same history anew; a lineage begins at each."
 
 
 def _for_family(weighed: Weighed, ours: Family, other: Family) -> Weighed:

@@ -1,15 +1,17 @@
 """Tokenizer families: how many tokens each makes of one o200k token, by kind of block.
 
-A block is expected to weigh ``factor * raw + wrapping``, where ``raw`` is ``tokens.Counter.raw``. The numbers are robust
-least-squares fits to bills of public transcripts (no recorded size was used for the family that it is applied to where the source says so):
+A block is expected to weigh ``factor * raw + wrapping``, where ``raw`` is ``tokens.Counter.raw``. The numbers are robust least-squares
+fits to the bills of public transcripts: steps from one prompt to the next. "Offline" is how far a whole lineage's growth, counted without
+its bills, is from what was billed (the same transcripts; median, and nine tenths below).
 
 ===========  ==================================================================================================================
-claude       Opus 4.5/4.6, Sonnet 4.5, Haiku 4.5: 5,420 steps of Claude Code from one prompt to the next; the median step is off by 30
-             tokens. Agrees with the older tokenizer's prose 1.07, code 1.02, JSON 1.21 of o200k (litellm's Claude 2 file).
-claude-4.7   Opus 4.7/4.8, Fable 5: 2,913 such steps, median 15 tokens. Anthropic states 1.0 to 1.35 times the older one; here 1.4.
-o200k        OpenAI's own; 4 tokens around a message (OpenAI cookbook, "How to count tokens with tiktoken").
-gemini       Gemini 3 Pro: 2,159 steps of mini-swe-agent with the whole prompts, median 14 tokens.
-deepseek     V3.2: 3,504 such steps, median 5 tokens.
+claude       Opus 4.5/4.6, Sonnet 4.5, Haiku 4.5: 5,420 steps of Claude Code. Offline 5 % (19 %). The older tokenizer (litellm's
+             Claude 2 file) makes 1.07 of prose, 1.02 of code, 1.21 of JSON: here the text of a chat is 1.16, tool results 1.09.
+claude-4.7   Opus 4.7/4.8, Fable 5: 2,913 steps. Offline 19 % (32 %) too low, because the text of thinking is withheld and weighs
+             nothing offline. Anthropic states 1.0 to 1.35 times the older tokenizer; here 1.4. JSON definitions: 1.4 times 1.21.
+o200k        OpenAI's own: 1; 4 tokens around a call, 9 around its result (853 steps of Codex). Offline 5 % (11 %): reasoning is hidden.
+gemini       Gemini 3 Pro: 2,159 steps of mini-swe-agent, whose prompts are recorded whole. Offline 2.5 % (5 %).
+deepseek     V3.2: 3,504 such steps. Offline 1.5 % (4 %).
 grok         no public transcript with usage was at hand: taken as o200k.
 ===========  ==================================================================================================================
 """

@@ -219,7 +219,7 @@ class Engine:
         arriving = line.tokens - line.chain.tokens(line.sent_length)
         rewritten = max(0, after.tokens - arriving - after.chain.tokens(frontier)) if warm else 0
         calls = tuple(answer.usage for answer in attempt.answers)
-        after.rearmed_at = max(policy.schedule.trigger, after.tokens + policy.schedule.step)
+        after.rearmed_at = policy.schedule.rearmed(after.tokens)
         newest = after.ledger.entries[-1]
         trace = CommitTrace(
             number=newest.number if isinstance(newest, Committed) else 0,

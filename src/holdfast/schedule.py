@@ -47,6 +47,13 @@ class Schedule:
         """Growth that re-arms the schedule after a plan fell short."""
         return max(1, (self.trigger - self.target) // 2)
 
+    def rearmed(self, tokens: int) -> int:
+        """The size at which the next plan is wanted after one that left ``tokens``.
+
+        Rewriting grows with what is left and pays with what has come since, so a prompt that stays large waits for more.
+        """
+        return max(self.trigger, tokens + max(self.step, tokens // 3))
+
     def goal(self, tokens: int, rearmed_at: int, now: float, cold: bool) -> Goal | None:
         """What to aim at for a prompt of ``tokens``, or ``None`` to leave it alone.
 

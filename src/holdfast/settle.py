@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from holdfast.blocks import Block, Kind
 
 SLACK = 100
 SLACK_SHARE = 0.3
 """A step of the prompt may exceed what its new text is expected to weigh by 100 tokens or 30 %, whichever is more, before the rest is taken
-for text that was never recorded (of 8,333 steps of Claude Code 5 % exceed 100 tokens; the factors of a text vary by less than 30 %)."""
+for text that was never recorded (496 of 8,333 steps of Claude Code: loaded tool definitions, re-attached files, reminders)."""
 SURE = 0.05
 """How much of its share of a residual a block takes whose weight was itself billed (as the output of the turn before)."""
 
@@ -66,6 +66,49 @@ def settle(expected: Sequence[Expected], total: int) -> Settled:
     if share < -1.0:  # more is missing than the guesses hold: all give way alike
         return Settled(allocate([item.weight for item in expected], total))
     return Settled(allocate([item.weight + weight * share for item, weight in zip(expected, pliant, strict=True)], total))
+
+
+def billed_as(items: list[Expected], output: int) -> list[Expected]:
+    """An answer's blocks, so that together they weigh its output; thinking whose text is withheld weighs what the rest leaves."""
+    visible = sum(item.weight for item in items)
+    hidden = [item.base == 0 for item in items]
+    if any(hidden) and output > visible:
+        each = (output - visible) / sum(hidden)
+        return [replace(item, weight=each if blank else item.weight, sure=True) for item, blank in zip(items, hidden, strict=True)]
+    return [replace(item, weight=item.weight * output / visible, sure=True) for item in items] if visible else items
+
+
+def stripped(blocks: Sequence[Block], missing: int) -> list[int]:
+    """The blocks' weights without ``missing`` tokens of thinking, the newest first; empty where thinking does not hold as many."""
+    if sum(block.tokens for block in blocks if block.kind is Kind.THINKING) < missing:
+        return []
+    weights = [block.tokens for block in blocks]
+    for index in range(len(blocks) - 1, -1, -1):
+        if blocks[index].kind is Kind.THINKING:
+            taken = min(missing, weights[index])
+            weights[index] -= taken
+            missing -= taken
+    return weights
+
+
+def rescaled(head: Sequence[Block], blocks: Sequence[Block], old: int, billed: int, kept: tuple[int, bool]) -> tuple[list[int], list[int]]:
+    """Weights of head and log that add up to ``billed``: blocks from ``old`` on are new and stay, if there is room.
+
+    ``kept``: how many leading tokens stay because they were read; and whether the head is scaled too.
+    """
+    top, log = [block.tokens for block in head], [block.tokens for block in blocks]
+    read, with_head = kept
+    if with_head or sum(top) > billed:
+        both = allocate([*top, *log], billed)
+        return both[: len(top)], both[len(top) :]
+    first, reach = 0, sum(top)
+    while first < old and reach + log[first] <= read:
+        reach += log[first]
+        first += 1
+    room = billed - reach - sum(log[old:])
+    if room >= 0 and old > first:
+        return top, [*log[:first], *allocate(log[first:old], room), *log[old:]]
+    return top, [*log[:first], *allocate(log[first:], billed - reach)]
 
 
 PRIOR_TOKENS = 20_000.0

@@ -2,56 +2,28 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter as Tally
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 
-from holdfast.blocks import Block, Kind, Mark, Message, Prompt, Role, Window, opaque
+from holdfast.blocks import Block, Kind, Message, Role, opaque
 from holdfast.families import Family, family, keeps_thinking
-from holdfast.frozen import Json, freeze
-from holdfast.settle import SLACK, SLACK_SHARE, Expected, Ratios, allocate, settle
+from holdfast.frozen import freeze
+from holdfast.rebuilt import Line, note, other_bytes, prompt_of, tokens_of, unrecorded, with_weights
+from holdfast.settle import SLACK, SLACK_SHARE, Expected, Ratios, billed_as, rescaled, settle, stripped
 from holdfast.tokens import Counter
-from holdfast.transcript import Dialect, Transcript, Turn, Unlogged
+from holdfast.transcript import Transcript, Turn, Unlogged
 
 UNLOGGED = "unlogged context"
 HEAD = "system prompt and tools"
 EARLIER = "earlier conversation"
 HEAD_MOST = 60_000
-HEAD_LIKELY = 40_000
-"""A first bill that leaves more than 60,000 tokens for the head was sent by a resumed session whose start is not in the file: then 40,000
-of them are the head (Claude Code's, at the median of 95 sessions) and the rest is conversation."""
+HEAD_LIKELY = 32_000
+"""A first bill that leaves more than 60,000 tokens for the head was sent by a resumed session whose start is not in the file: then 32,000
+of them are the head and the rest is conversation (the median of 79 Claude Code sessions; nine tenths are below 44,000)."""
 RECOUNT = 0.03
 """A prompt that shrank by less than this share with nothing to explain it was counted by another machine's tokenizer, not rewritten
-(Gemini through OpenRouter: 64 of 5,214 steps, up to 2.2 %)."""
-
-
-@dataclass(slots=True)
-class Line:
-    """One lineage as it is rebuilt.
-
-    ``log`` is weighed; ``origins`` are the recorded messages its entries stand for or were put in for (``None``: neither). ``seen``
-    recorded messages and ``blocks`` recorded blocks stand in it; ``inserted`` are the recorded positions before which a block was put
-    in. ``earlier`` is conversation before the first recorded message that still has to be put in.
-    """
-
-    name: str
-    head: tuple[Block, ...] = ()
-    log: list[Message] = field(default_factory=list)
-    origins: list[Message | None] = field(default_factory=list)
-    total: int = 0
-    seen: int = 0
-    blocks: int = 0
-    inserted: list[int] = field(default_factory=list)
-    before: Turn | None = None
-    earlier: tuple[Block, ...] = ()
-
-    def add(self, message: Message, origin: Message | None) -> None:
-        """One more weighed message at the end."""
-        self.log.append(message)
-        self.origins.append(origin)
-        self.total += message.tokens
+(Gemini through OpenRouter: 60 of 5,214 steps)."""
 
 
 @dataclass(slots=True)
@@ -106,7 +78,7 @@ class Weighing:
         if step.billed is not None:
             self.stats["billed"] += 1
             self.stats["exact"] += line.total == step.billed
-        return replace(turn, lineage=line.name, prompt=_prompt(line, turn.prompt))
+        return replace(turn, lineage=line.name, prompt=prompt_of(line, turn.prompt))
 
     def answered(self, turn: Turn) -> Turn:
         """The turn with its answer weighed: as it weighs in the next prompt, else as it was billed or is expected to weigh."""
@@ -116,7 +88,7 @@ class Weighing:
         if known is not None:
             return replace(turn, answer=known[0])  # what was put in stands behind an answer
         expected = self._answer(turn.answer.blocks, turn)
-        return replace(turn, answer=_with(turn.answer, [round(item.weight) for item in expected]))
+        return replace(turn, answer=with_weights(turn.answer, [round(item.weight) for item in expected]))
 
     def moved(self, item: Unlogged, turns: Sequence[Turn]) -> Unlogged:
         """An unlogged call on the lineage that its own became, where that was begun anew."""
@@ -152,20 +124,20 @@ class Weighing:
         hidden = any(item.base == 0 and item.block.kind is Kind.THINKING for item in items)
         if turn.usage is None or not turn.usage.output or not turn.output_final or not (ours.resends_output or hidden):
             return items
-        return _billed_as(items, turn.usage.output)
+        return billed_as(items, turn.usage.output)
 
     def _open(self, line: Line, step: Step) -> None:
         """Finds the head of a lineage at its first turn: that of the chain so far, else what the bill leaves for it."""
         recorded = step.turn.prompt.head
         key = (line.name.split("/")[0], tuple(block.fingerprint for block in recorded))
         head = self.heads.get(key)
-        if step.billed is not None and head is not None and not self._fits(_tokens(head), step):
+        if step.billed is not None and head is not None and not self._fits(tokens_of(head), step):
             head = None
         if head is None:
             head, line.earlier = self._head(step, recorded)
             if step.billed is not None and head:
                 self.heads.setdefault(key, head)
-        line.head, line.total, line.blocks = head, _tokens(head), len(recorded)
+        line.head, line.total, line.blocks = head, tokens_of(head), len(recorded)
 
     def _fits(self, head: int, step: Step) -> bool:
         """Whether the bill leaves room for this head; where part of the prompt is known, the client has rewritten that, not the head."""
@@ -184,14 +156,14 @@ class Weighing:
             read = step.turn.usage.read if step.turn.usage is not None and not recorded else 0
             size = HEAD_LIKELY if surplus > HEAD_MOST and not self.transcript.head_recorded else surplus
             self.stats["earlier_tokens"] += surplus - size
-            return (*weighed, *_split(Role.SYSTEM, size, read, HEAD)), _split(Role.USER, surplus - size, read - size, EARLIER)
+            return (*weighed, *unrecorded(Role.SYSTEM, size, read, HEAD)), unrecorded(Role.USER, surplus - size, read - size, EARLIER)
         expected = [Expected(block, weight, weight) for block, weight in zip(recorded, weights, strict=True)]
         settled = settle([*expected, *step.expected], max(0, room))
         return tuple(block.weighed(tokens) for block, tokens in zip(recorded, settled.weights, strict=False)), ()
 
     def _grow(self, line: Line, step: Step) -> None:
         """Puts the step's messages into the line, so that it weighs what was billed."""
-        gap = None if step.billed is None else step.billed - line.total - step.known - _tokens(line.earlier)
+        gap = None if step.billed is None else step.billed - line.total - step.known - tokens_of(line.earlier)
         switched = line.before is not None and family(line.before.model) is not step.family
         if gap is not None and (gap < 0 or switched):
             self._append(line, step, [round(item.weight) for item in step.expected], 0)
@@ -211,16 +183,16 @@ class Weighing:
         place = iter(weights)
         last = step.fresh[-1] if step.fresh else None
         if line.earlier and last is None:
-            line.add(_note(line.earlier, self.transcript.dialect), None)
+            line.add(note(line.earlier, self.transcript.dialect), None)
         for message in step.new:
             parts = self.weighed.get(id(message))
             if parts is None:
-                parts = (_with(message, [next(place) for _ in message.blocks]),)
+                parts = (with_weights(message, [next(place) for _ in message.blocks]),)
                 if unlogged and message is last:
                     parts = self._with_unlogged(parts[0], unlogged)
                     line.inserted.append(line.blocks + len(message.blocks) - 1)
                 if line.earlier:
-                    parts = (_note(line.earlier, self.transcript.dialect), *parts)
+                    parts = (note(line.earlier, self.transcript.dialect), *parts)
                     line.inserted.extend([line.blocks] * len(line.earlier))
                     line.earlier = ()
                 self.weighed[id(message)] = parts
@@ -233,13 +205,13 @@ class Weighing:
             self.stats["unlogged_tokens"] += unlogged
             if last is None:
                 line.inserted.append(line.blocks - 1)
-                line.add(_note((opaque(Role.USER, unlogged, UNLOGGED),), self.transcript.dialect), None)
+                line.add(note((opaque(Role.USER, unlogged, UNLOGGED),), self.transcript.dialect), None)
 
     def _with_unlogged(self, message: Message, tokens: int) -> tuple[Message, ...]:
         """The text that was not recorded: in the user message itself where the dialect has lists of blocks, else in one of its own."""
         block = opaque(Role.USER, tokens, UNLOGGED)
         if self.transcript.dialect != "anthropic" or message.role is not Role.USER:
-            return message, _note((block,), self.transcript.dialect)
+            return message, note((block,), self.transcript.dialect)
         content = [{"type": "text", "text": part.wire} if isinstance(part.wire, str) else part.wire for part in message.blocks]
         wire = freeze({**message.wire, "content": [*content, block.wire]})
         return (replace(message, blocks=(*message.blocks, block), wire=wire),)
@@ -257,12 +229,12 @@ class Weighing:
         newest = sum(block.tokens for block, _ in blocks[old:])
         missing = line.total - step.billed
         said = not switched and any(message.is_plain_user for message in step.new)
-        stripped = _stripped([block for block, _ in blocks[:old]], missing) if said else []
-        recount = switched or (not stripped and missing <= RECOUNT * step.billed)
-        if stripped:
-            head, log = [block.tokens for block in line.head], [*stripped, *(block.tokens for block, _ in blocks[old:])]
+        without = stripped([block for block, _ in blocks[:old]], missing) if said else []
+        recount = switched or (not without and missing <= RECOUNT * step.billed)
+        if without:
+            head, log = [block.tokens for block in line.head], [*without, *(block.tokens for block, _ in blocks[old:])]
         else:
-            head, log = _rescaled(line.head, [block for block, _ in blocks], old, step.billed, (0 if recount else read, switched))
+            head, log = rescaled(line.head, [block for block, _ in blocks], old, step.billed, (0 if recount else read, switched))
         same = recount or read >= step.billed - newest - SLACK
         if line.before is not None:
             self.stats["recounts" if same else "rewrites"] += 1
@@ -272,92 +244,14 @@ class Weighing:
 
     def _replace_log(self, line: Line, weights: Sequence[int], salt: bytes) -> None:
         old, origins, place = line.log, line.origins, iter(weights)
-        line.log, line.origins, line.total = [], [], _tokens(line.head)
+        line.log, line.origins, line.total = [], [], tokens_of(line.head)
         parts_of: dict[int, list[Message]] = {}
         for message, origin in zip(old, origins, strict=True):
             pairs = [(block, next(place)) for block in message.blocks]
             blocks = [
-                _other_bytes(block, tokens, salt) if salt and tokens != block.tokens else block.weighed(tokens) for block, tokens in pairs
+                other_bytes(block, tokens, salt) if salt and tokens != block.tokens else block.weighed(tokens) for block, tokens in pairs
             ]
             line.add(replace(message, blocks=tuple(blocks)), origin)
             if origin is not None:
                 parts_of.setdefault(id(origin), []).append(line.log[-1])
         self.weighed.update((key, tuple(value)) for key, value in parts_of.items())
-
-
-def _stripped(blocks: Sequence[Block], missing: int) -> list[int]:
-    """The blocks' weights without ``missing`` tokens of thinking, the newest first; empty where thinking does not hold as many."""
-    if sum(block.tokens for block in blocks if block.kind is Kind.THINKING) < missing:
-        return []
-    weights = [block.tokens for block in blocks]
-    for index in range(len(blocks) - 1, -1, -1):
-        if blocks[index].kind is Kind.THINKING:
-            taken = min(missing, weights[index])
-            weights[index] -= taken
-            missing -= taken
-    return weights
-
-
-def _rescaled(head: Sequence[Block], blocks: Sequence[Block], old: int, billed: int, kept: tuple[int, bool]) -> tuple[list[int], list[int]]:
-    """Weights of head and log that add up to ``billed``: blocks from ``old`` on are new and stay, if there is room.
-
-    ``kept``: how many leading tokens stay because they were read; and whether the head is scaled too.
-    """
-    top, log = [block.tokens for block in head], [block.tokens for block in blocks]
-    read, with_head = kept
-    if with_head or sum(top) > billed:
-        both = allocate([*top, *log], billed)
-        return both[: len(top)], both[len(top) :]
-    first, reach = 0, sum(top)
-    while first < old and reach + log[first] <= read:
-        reach += log[first]
-        first += 1
-    room = billed - reach - sum(log[old:])
-    if room >= 0 and old > first:
-        return top, [*log[:first], *allocate(log[first:old], room), *log[old:]]
-    return top, [*log[:first], *allocate(log[first:], billed - reach)]
-
-
-def _tokens(blocks: Sequence[Block]) -> int:
-    return sum(block.tokens for block in blocks)
-
-
-def _with(message: Message, weights: Sequence[int]) -> Message:
-    return replace(message, blocks=tuple(block.weighed(tokens) for block, tokens in zip(message.blocks, weights, strict=True)))
-
-
-def _billed_as(items: list[Expected], output: int) -> list[Expected]:
-    """An answer's blocks, so that together they weigh its output; thinking whose text is withheld weighs what the rest leaves."""
-    visible = sum(item.weight for item in items)
-    hidden = [item.base == 0 for item in items]
-    if any(hidden) and output > visible:
-        each = (output - visible) / sum(hidden)
-        return [replace(item, weight=each if blank else item.weight, sure=True) for item, blank in zip(items, hidden, strict=True)]
-    return [replace(item, weight=item.weight * output / visible, sure=True) for item in items] if visible else items
-
-
-def _split(role: Role, tokens: int, read: int, label: str) -> tuple[Block, ...]:
-    """What was not recorded; in two blocks where a part of it was read, so that the prefix that was warm ends at a block's end."""
-    parts = (read, tokens - read) if 0 < read < tokens else (tokens,) if tokens > 0 else ()
-    return tuple(opaque(role, part, label) for part in parts)
-
-
-def _note(blocks: tuple[Block, ...], dialect: Dialect) -> Message:
-    wire: Json = {"role": "user", "content": [block.wire for block in blocks]}
-    if dialect == "openai-responses":
-        wire = {"type": "message", "role": "user", "content": [{**block.wire, "type": "input_text"} for block in blocks]}
-    return Message(Role.USER, blocks, freeze(wire))
-
-
-def _other_bytes(block: Block, tokens: int, salt: bytes) -> Block:
-    """The block under another fingerprint: what was sent in its place is not known, only that it was not the same."""
-    return replace(block, tokens=tokens, fingerprint=blake2b(block.fingerprint + salt, digest_size=16).digest())
-
-
-def _prompt(line: Line, prompt: Prompt) -> Prompt:
-    added = len(line.head) - len(prompt.head)
-    marks = tuple(
-        Mark(mark.position + (added if mark.position >= len(prompt.head) - 1 else 0) + bisect_right(line.inserted, mark.position), mark.ttl)
-        for mark in prompt.marks
-    )
-    return Prompt(prompt.settings, line.head, Window(line.log), marks)

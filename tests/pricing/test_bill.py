@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import InputError
@@ -22,6 +22,7 @@ def when(text: str) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
+@settings(deadline=None)
 @given(usages, models)
 def test_the_parts_of_a_bill_add_up_to_its_total(usage: Usage, model: str) -> None:
     """A bill is the exact sum of tokens times price of every class."""
@@ -31,6 +32,7 @@ def test_the_parts_of_a_bill_add_up_to_its_total(usage: Usage, model: str) -> No
     assert bill(usage, price).total == expected
 
 
+@settings(deadline=None)
 @given(usages, usages, models)
 def test_bills_add(one: Usage, other: Usage, model: str) -> None:
     """The sum of two bills is the bill of both, part by part."""
@@ -40,6 +42,7 @@ def test_bills_add(one: Usage, other: Usage, model: str) -> None:
     assert both.read == bill(one, price).read + bill(other, price).read
 
 
+@settings(deadline=None)
 @given(usages, models)
 def test_more_tokens_never_cost_less(usage: Usage, model: str) -> None:
     """One more token of any class costs at least as much."""

@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from holdfast.blocks import Kind
+from holdfast.readers import claude_code
+from holdfast.transcript import Transcript, Turn
+
 START = 1_770_000_000.0
 
 
@@ -74,3 +78,14 @@ class Session:
         data = ("\n".join(self.lines) + tail).encode()
         path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
         return path
+
+
+def read(session: Session, tmp_path: Path, name: str = "s.jsonl", *, strict: bool = False) -> Transcript:
+    """The transcript of a session written to a file."""
+    (transcript,) = claude_code.read(session.write(tmp_path / name), strict=strict)
+    return transcript
+
+
+def texts(turn: Turn) -> list[str]:
+    """What stands in a turn's prompt, block by block; a tool call is its id."""
+    return [str(block.call) if block.kind is Kind.TOOL_USE else block.text for message in turn.prompt.messages for block in message.blocks]

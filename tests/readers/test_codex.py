@@ -55,7 +55,7 @@ CALLS = st.lists(st.tuples(st.integers(0, 3), COUNTS, st.integers(0, 1000), COUN
 @settings(max_examples=60, deadline=None)
 @given(CALLS)
 def test_every_bill_finds_its_call(calls: list[tuple[int, int, int, int, bool, bool]]) -> None:
-    """However many tools a call uses, wherever its bill stands and however often the counts are repeated, each is a turn, and the sums hold."""
+    """Whatever tools a call uses, wherever its bill stands and however often counts are repeated, each is a turn, and the sums hold."""
     made = Rollout()
     made.meta()
     made.says("developer", "Rules.")
@@ -114,7 +114,7 @@ def test_recorded_forks_say_what_they_repeat(corpus: Path) -> None:
 
 
 def test_a_compaction_begins_a_lineage_with_the_history_it_left(tmp_path: Path) -> None:
-    """The new lineage shares the messages it kept; the call that wrote the summary is noted as unlogged, the estimate behind it is no bill."""
+    """The new lineage shares the messages it kept; the summary's call is noted as unlogged, the estimate behind it is no bill."""
     made = Rollout()
     made.meta()
     made.says("user", "Start.")

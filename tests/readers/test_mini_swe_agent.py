@@ -52,7 +52,7 @@ def test_each_charge_is_its_usage_at_the_list_price(gemini: list[Transcript]) ->
         for turn in transcript.turns:
             if turn.charged is not None and turn.usage is not None:
                 counts = (turn.usage.fresh, turn.usage.read, turn.usage.output)
-                expected = sum(count * price for count, price in zip(counts, PRICES, strict=True)) / 1_000_000
+                expected = sum((count * price for count, price in zip(counts, PRICES, strict=True)), Decimal()) / 1_000_000
                 assert abs(turn.charged - expected) < Decimal("1e-12")
 
 
@@ -101,7 +101,7 @@ def test_a_response_without_its_model_has_the_runs(tmp_path: Path) -> None:
 
 
 def test_calls_start_when_their_tool_results_were_ready(tmp_path: Path) -> None:
-    """The provider's clock has whole seconds; the client's, where it falls into the same second, is finer, and no call ends before it starts."""
+    """The provider's clock has whole seconds, the client's is finer where both say the same; no call ends before it starts."""
     path = tmp_path / "run"
     tool = {"role": "user", "content": "Hi", "extra": {"timestamp": 1000.6}}
     said = {"role": "assistant", "content": "Ho", "extra": {"response": {"created": 1000}, "timestamp": 1000.2}}

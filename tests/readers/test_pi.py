@@ -72,7 +72,9 @@ def words(turn: Turn) -> list[str]:
     return [block.text for message in turn.prompt.messages for block in message.blocks]
 
 
-ROUNDS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from(["stop", "aborted"]), st.booleans()), min_size=1, max_size=8)
+ROUNDS = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from(["stop", "aborted"]), st.booleans()), min_size=1, max_size=8
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -115,8 +117,13 @@ def test_each_call_costs_what_the_list_price_says(corpus: Path) -> None:
     for turn in transcript.turns:
         assert turn.usage is not None
         assert turn.charged is not None
-        parts = (turn.usage.fresh * 5, turn.usage.read * Decimal("0.5"), turn.usage.write_5m * Decimal("6.25"), turn.usage.output * 25)
-        assert abs(turn.charged - sum(parts) / Decimal(1_000_000)) < Decimal("1e-12")
+        parts = (
+            Decimal(turn.usage.fresh * 5),
+            turn.usage.read * Decimal("0.5"),
+            turn.usage.write_5m * Decimal("6.25"),
+            Decimal(turn.usage.output * 25),
+        )
+        assert abs(turn.charged - sum(parts, Decimal()) / 1_000_000) < Decimal("1e-12")
 
 
 def test_a_kept_entry_is_the_same_message_behind_the_summary(tmp_path: Path) -> None:
@@ -168,7 +175,10 @@ def test_asking_again_from_further_back_does_not_shrink_a_lineage(tmp_path: Path
 
 def test_content_is_written_as_anthropic_takes_it(tmp_path: Path) -> None:
     """Calls, results with their error flag, signed thinking, images; thinking without signature is text, and results share one message."""
-    thoughts = [{"type": "thinking", "thinking": "Hm.", "thinkingSignature": "sig"}, {"type": "thinking", "thinking": "Cut", "thinkingSignature": ""}]
+    thoughts = [
+        {"type": "thinking", "thinking": "Hm.", "thinkingSignature": "sig"},
+        {"type": "thinking", "thinking": "Cut", "thinkingSignature": ""},
+    ]
     image = {"type": "image", "data": "aGk=", "mimeType": "image/png"}
     failed = said("toolResult", text("no"), image, toolCallId="c2", toolName="bash", isError=True)
     *_, last = turns(

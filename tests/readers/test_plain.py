@@ -73,6 +73,13 @@ def test_a_document_and_lines_are_read_alike(tmp_path: Path) -> None:
     assert len(plain.read(path)) == 1
 
 
+def test_answers_in_a_row_are_one(tmp_path: Path) -> None:
+    """A second message of the assistant's was not asked for; it stands in the prompts after it."""
+    more = [*HELLO, {"role": "assistant", "content": "And ho"}, HELLO[0], HELLO[1]]
+    (transcript,) = plain.read(save(tmp_path, {"messages": more}))
+    assert [len(turn.prompt.messages) for turn in transcript.turns] == [1, 4]
+
+
 def test_a_request_nobody_answered_is_one_turn(tmp_path: Path) -> None:
     """A conversation without an answer is a prompt all the same; tools it calls but does not define are said to be missing."""
     (transcript,) = plain.read(save(tmp_path, {"messages": HELLO[:1]}))

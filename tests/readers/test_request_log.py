@@ -112,6 +112,12 @@ def test_interleaved_conversations_are_told_apart() -> None:
     assert found == ["line-1", "line-2", "line-1", "line-2", "line-1", "line-3"]
 
 
+def test_a_lineage_that_can_go_on_is_preferred() -> None:
+    """Where several share equally much, the one that the body continues takes it, however old it is."""
+    found = lineages(*(asked(*words) for words in ("abc", "a", "ab", "aq")))
+    assert found == ["line-1", "line-2", "line-3", "line-2"]
+
+
 def test_a_fork_shares_the_messages_before_it() -> None:
     """A body that diverges begins a lineage with the same objects, and the first goes on undisturbed."""
     (transcript,) = read(*({"request": asked(*words)} for words in ("abc", "abX", "abcde", "abXYZ")))
@@ -137,6 +143,17 @@ def test_marks_that_move_do_not_break_a_lineage() -> None:
     )
     assert {turn.lineage for turn in transcript.turns} == {"line-1"}
     assert [turn.prompt.marks for turn in transcript.turns] == [(Mark(1, 300),), (Mark(2, 300),)]
+
+
+def test_what_only_python_takes_for_equal_is_not() -> None:
+    """Reordered keys are other bytes, and a string is the same as the one part that it becomes under a mark."""
+    one = {"role": "user", "content": [{"type": "text", "text": "a"}]}
+    turned = {"role": "user", "content": [{"text": "a", "type": "text"}]}
+    string = {"role": "user", "content": "a"}
+    found = lineages(
+        *({"model": "claude-x", "system": "s", "messages": [first, *asked("b")["messages"]]} for first in (one, turned, string))
+    )
+    assert found == ["line-1", "line-2", "line-1"]
 
 
 def test_an_envelope_says_what_was_answered_billed_and_when() -> None:
@@ -172,7 +189,10 @@ def test_each_api_is_a_transcript_of_its_own() -> None:
         "request": json.dumps({"model": "gpt-5.5", "input": "Hi"}),
         "response": {
             "id": "resp_1",
-            "output": [{"type": "reasoning", "summary": []}, {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Ho"}]}],
+            "output": [
+                {"type": "reasoning", "summary": []},
+                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Ho"}]},
+            ],
             "usage": {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 4}, "output_tokens": 2},
         },
     }

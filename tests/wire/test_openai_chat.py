@@ -84,6 +84,16 @@ def test_a_mark_without_a_lifetime_has_the_requests() -> None:
     assert WIRE.read_marks({**body, "prompt_cache_options": {"ttl": "12h"}}) == (Mark(0, 43_200),)
 
 
+def test_a_mark_inside_a_result_is_part_of_its_block() -> None:
+    """A result is one block: the mark on its last part is the block's, one on an earlier part stays where it is."""
+    marked = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    body = {"messages": [BODY["messages"][2], BODY["messages"][3], {"role": "tool", "tool_call_id": "c1", "content": [marked, marked]}]}
+    prompt = WIRE.read(body)
+    assert WIRE.read_marks(body) == (Mark(2, 1800),)
+    assert prompt.messages[2].wire["content"] == [marked, {"type": "text", "text": "a"}]
+    assert WIRE.write(body, prompt, (Mark(2, 1800),)) == body
+
+
 def test_a_tool_choice_that_keeps_the_prefix_is_no_setting() -> None:
     """Forbidding tools does not change the cache key; forcing one does; key order within a setting does not."""
     plain = WIRE.read_settings({"model": "gpt-5.5"})

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from holdfast.blocks import Block, Message
-from holdfast.frozen import Json
+from holdfast.frozen import Json, same_form
 from holdfast.readers.fields import Lineage
 from holdfast.wire import Wire
-
-Key: TypeAlias = tuple[bytes, ...]
-
-
-def key_of(blocks: Sequence[Block]) -> Key:
-    """What makes blocks equal: their fingerprints, in order."""
-    return tuple(block.fingerprint for block in blocks)
 
 
 @dataclass(slots=True)
 class Lineages:
-    """The lineages of one dialect seen so far. ``by_start`` finds those with a given head and first message."""
+    """The lineages of one dialect seen so far. ``by_start`` finds those with a given head and the texts of a first message."""
 
     wire: Wire
     count: int = 0
-    by_start: dict[tuple[Key, Key], list[Lineage]] = field(default_factory=dict)
+    by_start: dict[tuple[tuple[bytes, ...], tuple[str, ...]], list[Lineage]] = field(default_factory=dict)
 
     def place(self, head: tuple[Block, ...], history: Sequence[Json]) -> tuple[Lineage, int]:
         """The lineage of a request and how many of its messages the request holds.
@@ -34,12 +26,13 @@ class Lineages:
         new one begins, which shares its first messages with the lineage that has most of them in common.
         """
         first = self.wire.read_message(history[0])
-        known = self.by_start.setdefault((key_of(head), key_of(first.blocks)), [])
+        start = tuple(block.text for block in first.blocks)
+        known = self.by_start.setdefault((tuple(block.fingerprint for block in head), start), [])
         best, shared = self.nearest(known, history)
         if best is None or shared < len(best.log):
             self.count += 1
             name = f"line-{self.count}"
-            best = best.fork(name, shared) if best else Lineage(name, head, [first])
+            best = best.fork(name, shared) if best else Lineage(name, head)
             known.append(best)
         best.log.extend(self.wire.read_message(raw) for raw in history[len(best.log) :])
         return best, len(history)
@@ -56,8 +49,22 @@ class Lineages:
         return best, rank[0]
 
     def shared(self, log: Sequence[Message], history: Sequence[Json]) -> int:
-        """How many messages the two have in common from the start. Marks, which move from request to request, do not count."""
+        """How many messages the two have in common from the start: the same bytes, apart from marks, which move from request to request."""
         for index, (message, raw) in enumerate(zip(log, history, strict=False)):
-            if message.wire != raw and key_of(message.blocks) != key_of(self.wire.read_message(raw).blocks):
+            if not same_form(message.wire, raw) and not self.alike(message.wire, self.wire.read_message(raw).wire):
                 return index
         return min(len(log), len(history))
+
+    def alike(self, one: Json, other: Json) -> bool:
+        """Whether two messages without marks have the same bytes; a string is the same as a list of that one text, which it becomes
+        where a mark must stand.
+        """
+        return same_form(one, other) or same_form(self.listed(one), self.listed(other))
+
+    def listed(self, wire: Json) -> Json:
+        """A message with a string content as a list of one part."""
+        content = wire.get("content")
+        if not isinstance(content, str):
+            return wire
+        kind = "text" if self.wire.dialect != "openai-responses" else "output_text" if wire.get("role") == "assistant" else "input_text"
+        return {**wire, "content": [{"type": kind, "text": content}]}

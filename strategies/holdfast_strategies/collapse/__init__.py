@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from holdfast.edits import Edit, Fold, Plan
 from holdfast.errors import AskFailed
 from holdfast.strategy import Answer, Ask, Goal, Proposal, View
-from holdfast_strategies.collapse.asking import instruction, read_answer
+from holdfast_strategies.collapse.asking import instruction, read_answer, stand_in
 from holdfast_strategies.collapse.finding import Span, finished, legs, lookups
 from holdfast_strategies.collapse.stubs import stub
 from holdfast_strategies.digest.facts import Facts
@@ -22,7 +22,7 @@ _HALF = 2  # a stub must be at least this many times smaller than what it stands
 
 @dataclass(frozen=True, slots=True)
 class Collapse:
-    """Folds spans of the assistant's work, never a word of the user, oldest first, until the target is met.
+    """Folds spans of the assistant's work, never a word of the user, backwards from the newest, until the target is met.
 
     ``stub_tokens``: the most one stub may take. ``keep_rounds``: how many of the newest rounds before the tail stay.
     ``ask_model``: let the model write all stubs in one answer; where it fails the built-in ones stand. ``protect_tools``: names of
@@ -36,7 +36,7 @@ class Collapse:
     name: str = "collapse"
 
     def plan(self, view: View, goal: Goal) -> Proposal:
-        """Folds from the cheapest loss to the dearest: lookups, then finished sub-tasks, then older legs of the running one."""
+        """Folds from the cheapest loss to the dearest: lookups, then finished sub-tasks, then legs of the running one."""
         need = excess(view, goal)
         if not need:
             return None
@@ -55,7 +55,7 @@ class Collapse:
         kept = all_rounds[: max(len(all_rounds) - self.keep_rounds, 0)]
         chosen: list[tuple[Span, Fold]] = []
         for stage in (lookups, finished, legs):
-            for span in stage(kept, facts.session, self.protect_tools):
+            for span in reversed(list(stage(kept, facts.session, self.protect_tools))):
                 if freed(view, [fold for _, fold in chosen]) >= need:
                     break
                 fold = self._fold(view, facts, span)
@@ -71,7 +71,7 @@ class Collapse:
 
     def _asked(self, view: View, session: Session, spans: Sequence[Span], folds: list[Fold]) -> Generator[Ask, Answer, list[Fold]]:
         try:
-            answer = yield Ask(instruction(session, spans), self.stub_tokens * len(spans))
+            answer = yield Ask(instruction(session, spans), self.stub_tokens * len(spans), stand_in([fold.text for fold in folds]))
         except AskFailed:
             return folds
         texts = read_answer(answer.text, len(spans))
@@ -85,9 +85,9 @@ def _written(view: View, fold: Fold, text: str) -> Fold:
 
 
 def _given_back(view: View, chosen: list[tuple[Span, Fold]], need: int) -> list[tuple[Span, Fold]]:
-    """Without the newest folds that the target does not need."""
+    """Without the oldest folds that the target does not need."""
     spare = freed(view, _edits(chosen)) - need
-    for pair in reversed(chosen):
+    for pair in chosen:
         gain = freed(view, [pair[1]])
         if gain <= spare:
             chosen = [other for other in chosen if other is not pair]

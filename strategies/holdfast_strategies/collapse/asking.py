@@ -32,6 +32,11 @@ def _extent(session: Session, span: Span) -> str:
     return f"{len(acts)} tool calls ({span.why}), from {acts[0].named(90)} to {acts[-1].named(90)}"
 
 
+def stand_in(texts: Sequence[str]) -> str:
+    """The built-in stubs as a model would have given them."""
+    return "\n".join(f"[[{number}]] {text.partition(chr(10))[2]}" for number, text in enumerate(texts, start=1))
+
+
 def read_answer(text: str, count: int) -> dict[int, str]:
     """The text for each span by its place from 0; spans the answer says nothing usable about are absent."""
     parts = _NUMBERED.split(text)

@@ -74,7 +74,7 @@ def _followed(item: Round, session: Session) -> bool:
 
 
 def legs(items: Sequence[Round], session: Session, protected: Set[str]) -> Iterator[Span]:
-    """Older stretches of whatever is still running, a dozen rounds each."""
+    """Stretches of whatever is still running, a dozen rounds each."""
     for run in _runs(items, session, protected, folded=True):
         for at in range(0, len(run), _LEG):
             leg = run[at : at + _LEG]

@@ -57,6 +57,15 @@ def _instruction(request: Request, place: int, age: int) -> Item:
     return Item(2 * place, value, head + quoted(shortened(request.words, 1_500)) + to, head + quoted(shortened(request.words, 240)))
 
 
+def unsaid(session: Session, pinned: Set[int], summary: str) -> Section:
+    """What the user said and a summary does not hold word for word."""
+    said = [(place, request) for place, request in enumerate(session.requests) if request.index not in pinned]
+    flat = " ".join(summary.split())
+    missing = [(place, request) for place, request in said if " ".join(shortened(request.words, 1_500).split()) not in flat]
+    items = [_instruction(request, place, len(said) - place) for place, request in missing]
+    return Section("What else the user said, verbatim", items, 1.0)
+
+
 def _report(request: Request, place: int, age: int) -> Item:
     text = _FENCED.sub("[code]", request.report)
     full = shortened(_HEADING.sub("", text), 700 if age <= 4 else 400)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 
 from holdfast.edits import Plan
 from holdfast.errors import AskFailed
 from holdfast.strategy import Answer, Ask, Goal, Proposal, View
-from holdfast_strategies.digest import Session
+from holdfast_strategies.digest import Session, digest
 from holdfast_strategies.digest.fit import fit
-from holdfast_strategies.digest.story import story
+from holdfast_strategies.digest.story import unsaid
 from holdfast_strategies.estimate import excess, freed
 from holdfast_strategies.full.restore import restored
 from holdfast_strategies.full.summary import usable_summary
@@ -41,7 +41,7 @@ class Full:
         """One fold up to the tail, whatever the goal; no plan if the model gives no usable summary."""
         if not excess(view, goal) and not goal.force:
             return None
-        runs = older(view, goal, self.summary_tokens + self.restore_tokens, self.keep_share)
+        runs = older(view, goal, self.summary_tokens, self.keep_share)
         if not runs:
             return None
         summary, by = yield from self._summary(view, goal, runs)
@@ -50,38 +50,31 @@ class Full:
         return Plan(self.name, edits, f"summary by {by}") if freed(view, edits) > 0 else None
 
     def _summary(self, view: View, goal: Goal, runs: list[list[Round]]) -> Generator[Ask, Answer, tuple[str, str]]:
+        room = notes_room(view, goal, runs, self.summary_tokens)
         if self.ask_model:
             try:
-                answer = yield Ask(_instruction(goal.focus), self.summary_tokens)
-                return _framed(usable_summary(answer.text)), "the model"
+                answer = yield Ask(_instruction(goal.focus), self.summary_tokens, digest(view, runs[-1][-1].stop, room))
+                return f"{_FRAME}\n\n{usable_summary(answer.text)}", "the model"
             except AskFailed:
                 if not self.fall_back:
                     raise
-        return notes(view, runs, notes_room(view, goal, runs, self.summary_tokens)), "the built-in digest"
+        return notes(view, runs, room), "the built-in digest"
 
     def _with_parts(self, view: View, goal: Goal, runs: list[list[Round]], summary: str) -> str:
-        """The summary, then the user's words and the newest file contents as far as there is room for them."""
-        parts = [summary]
+        """The summary, then what the user said and it left out, then the newest file contents, as far as there is room."""
         left = notes_room(view, goal, runs, self.summary_tokens + self.restore_tokens) - view.count(summary)
-        stop = runs[-1][-1].stop
-        session = Session(view.source, stop)
-        if summary.startswith(_FRAME[:20]) and left > 200:
-            parts += fit([story(session, view.pinned)], min(left, self.summary_tokens // 3), view.count)
-            left -= sum(map(view.count, parts[1:]))
-        parts.append(restored(view, session, min(left, self.restore_tokens)))
-        return "\n\n".join(part for part in parts if part)
+        session = Session(view.source, runs[-1][-1].stop)
+        words = fit([unsaid(session, view.pinned, summary)], min(left, self.summary_tokens // 3), view.count)
+        files = restored(view, session, min(left - sum(map(view.count, words)), self.restore_tokens))
+        return "\n\n".join([summary, *words, *([files] if files else [])])
 
 
 _FRAME = "[holdfast: a summary, written by the assistant, of the part of this conversation that stood here; what follows it is verbatim]"
 
 
-def _framed(summary: str) -> str:
-    return f"{_FRAME}\n\n{summary}"
-
-
 @cache
 def _prompt() -> str:
-    return files(__package__).joinpath("prompt.md").read_text(encoding="utf-8").strip()
+    return resources.files(__package__).joinpath("prompt.md").read_text(encoding="utf-8").strip()
 
 
 def _instruction(focus: str) -> str:

@@ -17,40 +17,36 @@ from holdfast_strategies.words import is_observation
 ASKED_AND_ANSWERED = frozenset({"AskUserQuestion", "ExitPlanMode", "TodoWrite", "TaskList", "update_plan", "request_user_input"})
 
 _SHRINK = 3  # a placeholder must be at least this many times smaller than what it replaces
-_WORTH = 3  # an early result must free a third of the tokens that stay warm when it is left alone
 
 
 @dataclass(frozen=True, slots=True)
 class Micro:
-    """Clears the results of old tool calls, oldest first, until the target is met.
+    """Clears the results of tool calls, backwards from the newest that may go, until the target is met.
 
     ``keep_results``: how many of the newest results stay, counted over the whole conversation. ``clear_inputs``: if
     results are not enough, also clear big inputs of calls that are this old (file bodies, patches). ``clear_thinking``:
     then also drop old thinking. ``protect_tools``: names of tools whose calls and results are never touched.
     """
 
-    keep_results: int = 5
+    keep_results: int = 10
     clear_inputs: bool = False
     clear_thinking: bool = False
     protect_tools: frozenset[str] = ASKED_AND_ANSWERED
     name: str = "micro"
 
     def plan(self, view: View, goal: Goal) -> Proposal:
-        """The oldest results that bring the prompt to the target; all there are, where that is not enough."""
+        """The results that bring the prompt to the target, the oldest left alone; all there are, where that is not enough."""
         yield from ()
         need = excess(view, goal)
         if not need:
             return None
-        edits = self._edits(view, goal, need)
+        edits = self._edits(view, need)
         return Plan(self.name, edits, f"{len(edits)} old tool results and inputs") if edits else None
 
-    def _edits(self, view: View, goal: Goal, need: int) -> tuple[Edit, ...]:
+    def _edits(self, view: View, need: int) -> tuple[Edit, ...]:
         acts = acts_of(view.source)
         boundary = self._boundary(acts)
-        results = list(self._results(view, acts, boundary))
-        if not goal.cold:
-            results = _without_early_crumbs(view, results, need)
-        edits: list[Edit] = _enough(view, results, need)
+        edits: list[Edit] = _enough(view, list(self._results(view, acts, boundary)), need)
         if self.clear_inputs:
             edits += _enough(view, list(self._inputs(view, acts, boundary)), need - freed(view, edits))
         if self.clear_thinking:
@@ -103,39 +99,14 @@ def _cleared(view: View, entry: Entry, text: str) -> Iterator[Clear]:
 
 
 def _enough(view: View, edits: Sequence[Edit], need: int) -> list[Edit]:
-    """The first edits that together free what is needed."""
+    """The last edits that together free what is needed: the later the first one stands, the longer the prefix that stays warm."""
     chosen: list[Edit] = []
-    for edit in edits:
+    for edit in reversed(edits):
         if need <= 0:
             break
         chosen.append(edit)
         need -= freed(view, (edit,))
     return chosen
-
-
-def _without_early_crumbs(view: View, edits: Sequence[Clear], need: int) -> list[Clear]:
-    """Without leading edits that would break a long warm stretch for little, as long as the rest is enough.
-
-    The stretch between the first edit and the second is re-written only for the first one's sake.
-    """
-    gains = [freed(view, (edit,)) for edit in edits]
-    rest = sum(gains)
-    totals = _totals(view)
-    for index, (edit, gain) in enumerate(zip(edits, gains, strict=True)):
-        rest -= gain
-        following = edits[index + 1].block if index + 1 < len(edits) else edit.block
-        if rest < need or gain * _WORTH >= totals[following] - totals[edit.block]:
-            return list(edits[index:])
-    return list(edits)
-
-
-def _totals(view: View) -> dict[int, int]:
-    """By block index, the tokens of all entries before it."""
-    totals, running = {}, 0
-    for entry in view.entries:
-        totals[entry.start] = running
-        running += entry.block.tokens
-    return totals
 
 
 def _thinking(view: View, boundary: int) -> Iterator[Drop]:
