@@ -34,6 +34,9 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
+_OWN = frozenset({Kind.TEXT, Kind.IMAGE, Kind.DOCUMENT})
+
+
 class Role(StrEnum):
     """Where a block stands, in the order in which providers render a prompt."""
 
@@ -111,11 +114,10 @@ class Message:
     @property
     def is_plain_user(self) -> bool:
         """A user's own words: at least one text, image or document and no tool result."""
-        return (
-            self.role is Role.USER
-            and any(block.kind in (Kind.TEXT, Kind.IMAGE, Kind.DOCUMENT) for block in self.blocks)
-            and not any(block.kind is Kind.TOOL_RESULT for block in self.blocks)
-        )
+        if self.role is not Role.USER:
+            return False
+        kinds = {block.kind for block in self.blocks}
+        return Kind.TOOL_RESULT not in kinds and not kinds.isdisjoint(_OWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,8 @@ class Window(Sequence[Message]):
     def __getitem__(self, index: slice) -> Sequence[Message]: ...
     def __getitem__(self, index: int | slice) -> Message | Sequence[Message]:
         if isinstance(index, slice):
-            return self.log[: self.stop][index]
+            start, stop, step = index.indices(self.stop)
+            return self.log[start:stop:step] if step > 0 else self.log[: self.stop][index]
         if index < 0:
             index += self.stop
         if not 0 <= index < self.stop:

@@ -73,20 +73,20 @@ class Line:
     def grow(self, messages: Iterable[Message]) -> None:
         """Take in messages that the caller has appended."""
         for message in messages:
+            before = self.tokens
             self.starts.append(self.size)
             self.source.append(message)
             self.grammar.feed(message)
             self._append(untouched(message, self.size))
             self.size += len(message.blocks)
-            self.given_tokens += message.tokens
+            self.given_tokens += self.tokens - before
 
     def _append(self, piece: Piece) -> None:
         self.pieces.append(piece)
         head = len(self.head)
         self.origin.extend([-1] if piece.folded else [head + index for index in piece.indices])
-        for ordinal, block in enumerate(piece.message.blocks):
-            self.chain.append(block, ordinal == 0)
-            self.sent.append(block)
+        self.chain.extend(piece.message.blocks)
+        self.sent.extend(piece.message.blocks)
 
     def fork(self, messages: int, scribe: Scribe, head: tuple[Block, ...] | None = None) -> Line:
         """A line that shares the first ``messages`` messages, under the same or another head, and inherits the edits that lie in them."""

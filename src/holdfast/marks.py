@@ -94,13 +94,16 @@ def _mark(layout: Layout, position: int, first: int, ttl: int) -> Mark | None:
 
 def _ordered(kept: list[Mark], ours: list[Mark]) -> tuple[Mark, ...]:
     """All marks, with lifetimes that never rise along the prompt: ours give way to the caller's, which are raised where they break it."""
+    if not kept:
+        return tuple(ours)
     longest = 0
     fixed: list[Mark] = []
     for mark in reversed(kept):
         longest = max(longest, mark.ttl)
-        fixed.insert(0, replace(mark, ttl=longest))
+        fixed.insert(0, mark if mark.ttl == longest else replace(mark, ttl=longest))
     fitted = []
     for mark in ours:
         ttl = max([mark.ttl, *(other.ttl for other in fixed if other.position > mark.position)])
-        fitted.append(replace(mark, ttl=min([ttl, *(other.ttl for other in fixed if other.position < mark.position)])))
+        ttl = min([ttl, *(other.ttl for other in fixed if other.position < mark.position)])
+        fitted.append(mark if mark.ttl == ttl else replace(mark, ttl=ttl))
     return tuple(sorted(fixed + fitted, key=_place))

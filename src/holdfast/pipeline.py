@@ -194,7 +194,7 @@ class Engine:
             if owed <= 0:
                 settled.append((account.number, line.turns - account.turn))
             else:
-                open_accounts.append(replace(account, owed=owed))
+                open_accounts.append(OpenAccount(account.number, account.turn, owed, account.removed))
         line.accounts = tuple(open_accounts)
         return tuple(settled)
 

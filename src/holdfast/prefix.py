@@ -6,9 +6,9 @@ their *n*-th ids are equal.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from holdfast.blocks import Block, Kind, Prompt, Role
 
@@ -17,7 +17,7 @@ ROOT = b"holdfast/chain/1"
 
 def link(parent: bytes, block: Block, opens_message: bool = False) -> bytes:
     """The id of the prefix that ends with ``block``. A message's first block also says that a message begins."""
-    return hashlib.blake2b(parent + block.fingerprint, digest_size=16, person=b"message" if opens_message else b"").digest()
+    return blake2b(parent + block.fingerprint, digest_size=16, person=b"message" if opens_message else b"").digest()
 
 
 @dataclass(slots=True)
@@ -45,6 +45,22 @@ class Chain:
         self.kinds.append(block.kind)
         self.roles.append(block.role)
         self.length += 1
+
+    def extend(self, blocks: Iterable[Block]) -> None:
+        """The blocks of one more message at the end; as ``append`` for each, in one go."""
+        if self.length != len(self.ids):
+            raise ValueError("only the longest chain of a conversation may grow")
+        ids, totals, kinds, roles = self.ids, self.totals, self.kinds, self.roles
+        parent, total, person = ids[-1] if ids else ROOT, totals[-1] if totals else 0, b"message"
+        for block in blocks:
+            parent = blake2b(parent + block.fingerprint, digest_size=16, person=person).digest()
+            total += block.tokens
+            ids.append(parent)
+            totals.append(total)
+            kinds.append(block.kind)
+            roles.append(block.role)
+            person = b""
+        self.length = len(ids)
 
     def upto(self, length: int) -> Chain:
         """The first ``length`` blocks, sharing the lists."""
@@ -78,8 +94,7 @@ def chain_of(prompt: Prompt) -> Chain:
     """A whole prompt as a chain."""
     chain = chain_head(prompt.head)
     for message in prompt.messages:
-        for ordinal, block in enumerate(message.blocks):
-            chain.append(block, ordinal == 0)
+        chain.extend(message.blocks)
     return chain
 
 

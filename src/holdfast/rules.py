@@ -118,30 +118,32 @@ class Grammar:
     def feed(self, message: Message) -> None:
         """One more message."""
         if self.fault is None:
-            self.fault = next(self._faults(message), None)
+            fault = self._fault(message)
+            if fault is not None:
+                self.fault = f"message {self.seen}: {fault}"
         self.seen += 1
 
-    def _faults(self, message: Message) -> Iterator[str]:
-        where = f"message {self.seen}"
+    def _fault(self, message: Message) -> str | None:
         if self.seen == 0 and self.user_begins and message.role is Role.ASSISTANT:
-            yield f"{where}: the first message is not the user's"
+            return "the first message is not the user's"
         if not message.blocks:
-            yield f"{where}: no content"
-        answered = {block.call for block in message.blocks if block.kind is Kind.TOOL_RESULT}
-        results = [block for block in message.blocks if block.kind is Kind.TOOL_RESULT]
+            return "no content"
+        results = [block.call for block in message.blocks if block.kind is Kind.TOOL_RESULT]
+        answered = set(results)
         if len(answered) != len(results) or not answered <= self.open_calls:
-            yield f"{where}: a tool result without its call"
+            return "a tool result without its call"
         self.open_calls -= {call for call in answered if call}
         if self.open_calls and not answered and message.role is not Role.ASSISTANT:  # a Responses call is an item of its own
-            yield f"{where}: tool calls without results: {', '.join(sorted(self.open_calls))}"
+            return f"tool calls without results: {', '.join(sorted(self.open_calls))}"
         for block in message.blocks:
-            if block.kind is Kind.TEXT and not block.text.strip() and message.role is not Role.ASSISTANT:
-                yield f"{where}: an empty text"
-            elif block.kind is Kind.TOOL_USE:
+            kind = block.kind
+            if kind is Kind.TOOL_USE:
                 if not block.call or block.call in self.open_calls:
-                    yield f"{where}: a tool call without an id of its own"
-                else:
-                    self.open_calls.add(block.call)
+                    return "a tool call without an id of its own"
+                self.open_calls.add(block.call)
+            elif kind is Kind.TEXT and message.role is not Role.ASSISTANT and (not block.text or block.text.isspace()):
+                return "an empty text"
+        return None
 
     @property
     def complete(self) -> bool:

@@ -9,15 +9,24 @@ from holdfast.families import FAMILIES, Family
 from holdfast.tokens import Counter
 
 
+_MEMO = 8192
+_SHORT = 2000
+"""Strategies weigh the same lines again and again: the last 8,192 texts of at most 2,000 characters are remembered."""
+
+
 class Scale:
     """Offline counts times the family's factors (``holdfast.families``). Blocks are counted once and remembered by fingerprint."""
 
     def __init__(self, family: Family) -> None:
         self.family = family
         self._counter = _counter()
+        self._short = lru_cache(_MEMO)(self._weighed)
 
     def count(self, text: str) -> int:
         """The tokens of a text."""
+        return self._short(text) if len(text) <= _SHORT else self._weighed(text)
+
+    def _weighed(self, text: str) -> int:
         return round(self.family.text * self._counter.count(text))
 
     def weigh(self, block: Block) -> int:

@@ -23,7 +23,7 @@ from holdfast.schedule import Schedule, Tariff
 from holdfast.store import MemoryStore, Store
 from holdfast.strategy import Strategy
 from holdfast.transcript import Dialect
-from holdfast.usage import Usage
+from holdfast.usage import Usage, from_anthropic, from_openai
 from holdfast.wire import Wire, of
 
 _MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -108,8 +108,13 @@ class Session:
         except _MALFORMED as error:
             return self._as_it_came(body, HoldfastError(f"the body was not understood: {type(error).__name__}: {error}"))
 
-    def observe(self, usage: Usage | None = None, failed: bool = False) -> None:
-        """The last prepared request was answered, with this usage if known, or it failed: then its new plan never happened."""
+    def observe(self, response: Mapping[str, Json] | Usage | None = None, failed: bool = False) -> None:
+        """The last prepared request was answered, or it failed: then its new plan never happened.
+
+        ``response`` is the provider's JSON (or its ``usage`` alone, or a ``Usage``); what was billed is booked against what the last
+        plan promised.
+        """
+        usage = response if response is None or isinstance(response, Usage) else self._billed(response)
         live = self._last
         if live is None or live.pending is None:
             return
@@ -120,6 +125,12 @@ class Session:
         self._confirm(live)
         if usage is not None:
             self._engine.learn(live.line, outcome, usage)
+
+    def _billed(self, response: Mapping[str, Json]) -> Usage | None:
+        raw = response.get("usage", response)
+        if not isinstance(raw, Mapping):
+            return None
+        return from_anthropic(raw) if self._wire.dialect == "anthropic" else from_openai(raw)
 
     def _as_it_came(self, body: Mapping[str, Json], error: HoldfastError) -> tuple[Mapping[str, Json], Trace]:
         if self.options.on_error == "raise":

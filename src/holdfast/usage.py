@@ -34,6 +34,10 @@ class Usage:
         """The whole prompt: fresh, read and written."""
         return self.fresh + self.read + self.written
 
+    def answered(self, output: int) -> Usage:
+        """The same input side with ``output`` tokens."""
+        return Usage(self.fresh, self.read, self.write_5m, self.write_1h, self.write_30m, self.write_12h, output)
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.fresh + other.fresh,

@@ -18,7 +18,7 @@ _STATUS = re.compile(
 _ENVELOPE = re.compile(r"\A(?:Command:|Chunk ID:|Wall time:|Exit code|Process exited).*?^Output:\n", re.DOTALL | re.MULTILINE)
 _TAGS = re.compile(
     r"<(?:returncode)>.*?</\w+>\s*|</?(?:output|output_head|output_tail|warning|tool_use_error|error)>"
-    r"|\A\s*Exit code \d+\n|\s*Command exited with code \d+\s*\Z"
+    r"|\A\s*Exit code \d+(?:\n|\Z)|\s*Command exited with code \d+\s*\Z"
 )
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ERROR = re.compile(
@@ -72,14 +72,15 @@ def outcome_of(act: Act) -> Outcome:
     text = plain(act.body)
     lines = [line for line in text.splitlines() if line.strip()]
     status = status_of(act.body) if act.verb in ("run", "read", "search", "list") else None
-    failed = act.error or bool(status and not _only_empty(act, status, lines)) or act.body.startswith(("<tool_use_error>", "Error: "))
+    broke = act.error or bool(status) or act.body.startswith(("<tool_use_error>", "Error: "))
+    failed = broke and not _only_empty(act, status, lines)
     checked = act.verb == "run" and _TEST.search(act.target) is not None
     errors = tuple(_errors(lines)) if failed or checked else ()
     last = lines[-1].strip() if lines else ""
     return Outcome(failed, status, errors or ((clipped(last, 160),) if failed and last else ()), last, len(lines))
 
 
-def _only_empty(act: Act, status: int, lines: list[str]) -> bool:
+def _only_empty(act: Act, status: int | None, lines: list[str]) -> bool:
     """A search that found nothing has status 1 and is no failure."""
     return act.verb == "search" and status == 1 and not lines
 

@@ -70,7 +70,10 @@ def clipped(text: str, length: int) -> str:
 def abridged(text: str, length: int) -> str:
     """At most ``length`` characters on one line, the middle cut out: of a command the beginning and the end tell most."""
     line = " ".join(text.split())
-    return line if len(line) <= length else f"{line[: length * 3 // 5].rstrip()} … {line[len(line) - length * 2 // 5 + 3 :].lstrip()}"
+    if len(line) <= length:
+        return line
+    head = length * 3 // 5
+    return f"{line[:head].rstrip()} … {line[len(line) - (length - head - 3) :].lstrip()}" if length > 8 else clipped(line, length)
 
 
 def shortened(text: str, length: int) -> str:

@@ -26,7 +26,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("full", {"ask_model": False}),
     ("truncate", {"note": False}),
 ]
-SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SLOW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 every_strategy = pytest.mark.parametrize(("name", "config"), VARIANTS, ids=lambda value: str(value) if value else "default")
 

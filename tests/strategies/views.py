@@ -24,7 +24,12 @@ def weigh(block: Block) -> Block:
 
 def read(messages: Iterable[dict[str, Any]]) -> list[Message]:
     """Weighed messages from their JSON."""
-    return [replace(message, blocks=tuple(map(weigh, message.blocks))) for message in map(anthropic.read_message, messages)]
+    return weighed(map(anthropic.read_message, messages))
+
+
+def weighed(messages: Iterable[Message]) -> list[Message]:
+    """The same messages with weights."""
+    return [replace(message, blocks=tuple(map(weigh, message.blocks))) for message in messages]
 
 
 def view_of(messages: Sequence[Message], tail_messages: int = 2, pins: Iterable[int] = (), head_tokens: int = 100) -> View:

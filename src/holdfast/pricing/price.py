@@ -178,6 +178,17 @@ def _per_token(rates: Rates) -> tuple[Decimal, ...]:
     return tuple(rates.of(f.name).scaleb(-6, _EXACT) for f in fields(Usage))
 
 
+def cost(usage: Usage, price: Price, at: float | None = None) -> Decimal:
+    """The total of ``bill``, without its parts: exact, in USD."""
+    each = _per_token(price.rates(usage.prompt, at))
+    counts = (usage.fresh, usage.read, usage.write_5m, usage.write_1h, usage.write_30m, usage.write_12h, usage.output)
+    total = _ZERO
+    for count, rate in zip(counts, each, strict=True):
+        if count:
+            total = _EXACT.fma(rate, count, total)
+    return total
+
+
 def bill(usage: Usage, price: Price, at: float | None = None, *, variant: str | None = None) -> Bill:
     """What a request costs, in USD.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from holdfast.report.figures import change, percent, plural, tokens, usd
@@ -11,6 +12,8 @@ from holdfast.report.tables import CONTROL, by_cost, recorded_total
 from holdfast.schedule import TARGET_SHARE, TRIGGER_SHARE, TRIGGER_TOKENS
 from holdfast.simulator.results import Comparison, Result, SessionResult
 from holdfast.transcript import Skipped
+
+_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*\b(?!\.\d)")
 
 NAMED = 3
 """How many places are named for each reason something was skipped; ``--json`` has them all."""
@@ -100,11 +103,25 @@ def how_it_was_computed(comparison: Comparison) -> Iterator[str]:
     yield from _estimates(comparison)
     settings = comparison.settings
     yield from _schedule(settings)
-    for note, count in Counter(note for each in used for note in each.notes).most_common():
-        scope = f" ({plural(count, 'session')})" if len(used) > 1 else ""
-        yield f"{note[:1].upper()}{note[1:].rstrip('.')}{scope}."
+    yield "Caches are ideal: no entry is lost early, none is shared with other sessions but for what the record shows of the head."
+    yield from _notes([each.notes for each in used])
     if settings.get("prices_as_of"):
         yield f"Prices as of {settings['prices_as_of']}, in USD."
+
+
+def _notes(notes: Sequence[Iterable[str]]) -> Iterator[str]:
+    """What readers and counting had to say, most frequent first: notes that differ only in their numbers are one, with the sums."""
+    sums: dict[tuple[str, ...], list[int]] = {}
+    sessions: Counter[tuple[str, ...]] = Counter()
+    for note in (note for each in notes for note in each):
+        form = tuple(_NUMBER.split(note))
+        numbers = [int(number.replace(",", "")) for number in _NUMBER.findall(note)]
+        sums[form] = [one + other for one, other in zip(sums.get(form, [0] * len(numbers)), numbers, strict=True)]
+        sessions[form] += 1
+    for form, count in sessions.most_common():
+        said = form[0] + "".join(f"{number:,}{text}" for number, text in zip(sums[form], form[1:], strict=True))
+        scope = f" ({plural(count, 'session')})" if len(notes) > 1 else ""
+        yield f"{said[:1].upper()}{said[1:].rstrip('.')}{scope}."
 
 
 def _schedule(settings: Mapping[str, str | int | float | None]) -> Iterator[str]:

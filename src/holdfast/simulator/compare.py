@@ -13,7 +13,7 @@ from holdfast.errors import InputError
 from holdfast.pricing import Prices
 from holdfast.readers import Failure, Group, discover, group, read_group
 from holdfast.simulator.judged import judge_session
-from holdfast.simulator.replay import Conditions
+from holdfast.simulator.replay import ANSWER_TOKENS, Conditions
 from holdfast.simulator.requests import CompareRequest, ReplayRequest
 from holdfast.simulator.results import Comparison, Result, SessionResult
 from holdfast.strategies import named, registered
@@ -141,4 +141,5 @@ def _settings(request: CompareRequest, conditions: Conditions) -> dict[str, str 
         "ttl": request.ttl,
         "keep_tail_tokens": request.keep_tail_tokens,
         "prices_as_of": conditions.prices.as_of,
+        "answer_tokens": ANSWER_TOKENS,
     }

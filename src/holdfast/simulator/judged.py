@@ -9,7 +9,7 @@ from decimal import Decimal
 from holdfast.calibrate import Weighed
 from holdfast.errors import IllegalPlan, UnknownModel
 from holdfast.line import Line
-from holdfast.pricing import bill
+from holdfast.pricing import cost
 from holdfast.scale import scale
 from holdfast.simulator.kept import Index, Judge
 from holdfast.simulator.replay import Conditions, Replay, Step, output_tokens, schedule_of
@@ -30,6 +30,8 @@ def judge_session(weighed: Weighed, strategies: Sequence[Strategy], conditions: 
     )
     if not transcript.turns:
         return replace(outline, skipped="no request to a model in it")
+    if conditions.model is None and not transcript.model:
+        return replace(outline, skipped="the record names no model; say with --model which one to bill")
     try:
         for model in {turn.model for turn in transcript.turns}:
             conditions.prices.find(conditions.model or model)
@@ -126,7 +128,7 @@ def recorded(transcript: Transcript, conditions: Conditions) -> Recorded | None:
         whole = replace(turn.usage or Usage(), output=output_tokens(turn, scale(price.family)))
         estimated += not turn.output_final
         usage += whole
-        usd += turn.charged if turn.charged is not None else bill(whole, price, turn.at).total
+        usd += turn.charged if turn.charged is not None else cost(whole, price, turn.at)
     return Recorded(usage, usd, estimated) if billed else None
 
 
@@ -145,5 +147,5 @@ def _unlogged(transcript: Transcript, conditions: Conditions) -> Decimal:
         last = next((turn for turn in reversed(transcript.turns) if turn.lineage == call.lineage), None)
         if last is not None:
             price = conditions.prices.find(conditions.model or last.model)
-            total += bill(Usage(read=last.prompt.tokens, output=call.output_tokens), price, call.at).total
+            total += cost(Usage(read=last.prompt.tokens, output=call.output_tokens), price, call.at)
     return total

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from holdfast.blocks import Mark, Message
+from holdfast.blocks import Mark, Message, Settings
 from holdfast.caches import cache_for
 from holdfast.caches.anthropic import AnthropicCache
 from holdfast.caches.machine import Cache, CacheRequest
@@ -17,7 +17,7 @@ from holdfast.edits import Scribe
 from holdfast.line import Line
 from holdfast.pipeline import Engine, Outcome, Policy
 from holdfast.prefix import Chain
-from holdfast.pricing import Price, Prices, bill
+from holdfast.pricing import Price, Prices, cost
 from holdfast.scale import Scale, scale
 from holdfast.schedule import Schedule, Tariff, schedule_for
 from holdfast.strategy import Answer, Ask, Strategy
@@ -86,6 +86,7 @@ class Replay:
         self._engines: dict[tuple[str, int], Engine] = {}
         self._caches: dict[str, Cache] = {}
         self._lanes: dict[str, _Lane] = {}
+        self._named: dict[tuple[Settings, str], Settings] = {}
         self._ttl: dict[str, int] = {}
         self._clock = 0.0
 
@@ -104,16 +105,16 @@ class Replay:
         engine = self._engine(turn, price)
         lane = self._lane(turn, engine)
         cache = self._cache(price)
-        self._warm_head(cache, lane.line, turn, now)
-        request = CacheRequest(lane.line.chain, replace(turn.prompt.settings, model=price.model), (), now)
-        outcome = engine.step(lane.line, now, lambda ask, line: self._answer(ask, line, cache, request))
+        settings = self._settings(turn, price)
+        self._warm_head(cache, lane.line, turn, settings, now)
+        outcome = engine.step(lane.line, now, lambda ask, line: self._answer(ask, line, cache, settings, now))
         chain = outcome.chain
-        usage = cache.send(replace(request, chain=chain, marks=outcome.marks))
-        asked = sum((bill(one, price, now).total for one in outcome.trace.asked), Decimal(0))
+        usage = cache.send(CacheRequest(chain, settings, outcome.marks, now))
+        asked = sum((cost(one, price, now) for one in outcome.trace.asked), Decimal(0))
         lane.line = engine.sent(outcome, now)
         settled = engine.learn(lane.line, outcome, usage)
-        usage = replace(usage, output=output_tokens(turn, scale(price.family)))
-        step = Step(turn, lane.turns, outcome, usage, bill(usage, price, now).total + asked, asked, _broken(lane.last, outcome), settled)
+        usage = usage.answered(output_tokens(turn, scale(price.family)))
+        step = Step(turn, lane.turns, outcome, usage, cost(usage, price, now) + asked, asked, _broken(lane.last, outcome), settled)
         lane.last = chain
         lane.turns += 1
         return step
@@ -179,7 +180,15 @@ class Replay:
             known = self._caches[price.model] = cache_for(price.provider, price.model, price.min_cacheable_tokens or 1024)
         return known
 
-    def _warm_head(self, cache: Cache, line: Line, turn: Turn, now: float) -> None:
+    def _settings(self, turn: Turn, price: Price) -> Settings:
+        """The settings of the turn's prompt under the name of the model that is billed."""
+        key = turn.prompt.settings, price.model
+        known = self._named.get(key)
+        if known is None:
+            known = self._named[key] = replace(turn.prompt.settings, model=price.model)
+        return known
+
+    def _warm_head(self, cache: Cache, line: Line, turn: Turn, settings: Settings, now: float) -> None:
         """What the record says of tools and system: where the bill shows them read, other sessions or this one had kept them warm.
 
         It is the same for every strategy, since none of them edits the head.
@@ -188,19 +197,18 @@ class Replay:
             return
         first = line.chain.totals[0]
         if 0 < first <= turn.usage.read:
-            cache.warm(line.chain, 0, replace(turn.prompt.settings, model=self.price(turn).model), now + 1)
+            cache.warm(line.chain, 0, settings, now + 1)
 
-    def _answer(self, ask: Ask, line: Line, cache: Cache, request: CacheRequest) -> Answer:
+    def _answer(self, ask: Ask, line: Line, cache: Cache, settings: Settings, now: float) -> Answer:
         """A question is sent as a pure extension of the live prompt: it reads what is warm and writes nothing."""
-        scales = scale(self._conditions.prices.find(request.settings.model).family)
+        scales = scale(self._conditions.prices.find(settings.model).family)
         chain = line.chain.fork(line.chain.length)
         note = self._wire.note(ask.instruction)
-        for ordinal, block in enumerate(note.blocks):
-            chain.append(block.weighed(scales.weigh(block)), ordinal == 0)
-        frontier = line.frontier(line.sent_length, request.at)
+        chain.extend(block.weighed(scales.weigh(block)) for block in note.blocks)
+        frontier = line.frontier(line.sent_length, now)
         marks = () if frontier is None else (Mark(frontier - 1, 300),)
-        usage = cache.send(replace(request, chain=chain, marks=marks, writes=False))
-        return Answer(ask.stand_in, replace(usage, output=max(ANSWER_TOKENS, scales.count(ask.stand_in))))
+        usage = cache.send(CacheRequest(chain, settings, marks, now, writes=False))
+        return Answer(ask.stand_in, usage.answered(max(ANSWER_TOKENS, scales.count(ask.stand_in))))
 
 
 def schedule_of(price: Price, conditions: Conditions) -> Schedule:
