@@ -39,7 +39,7 @@ LAYERS = (
     ("line",),
     ("pipeline",),
     ("strategies", "providers", "session", "testing"),
-    ("simulator",),
+    ("simulator", "live"),
     ("report",),
     ("cli",),
 )

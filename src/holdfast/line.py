@@ -13,6 +13,7 @@ from holdfast.prefix import Chain, chain_head, shared
 from holdfast.rules import Grammar, legal_cuts
 from holdfast.strategy import Entry, View
 from holdfast.tail import tail_start
+from holdfast.transcript import Dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,9 @@ class Line:
     accounts: tuple[OpenAccount, ...] = ()
 
     @classmethod
-    def begin(cls, head: tuple[Block, ...], user_begins: bool = True) -> Line:
+    def begin(cls, head: tuple[Block, ...], dialect: Dialect = "anthropic") -> Line:
         """A lineage with nothing but its head."""
-        return cls(head, chain_head(head), list(head), list(range(len(head))), grammar=Grammar(user_begins))
+        return cls(head, chain_head(head), list(head), list(range(len(head))), grammar=Grammar(dialect))
 
     @property
     def tokens(self) -> int:
@@ -91,7 +92,7 @@ class Line:
     def fork(self, messages: int, scribe: Scribe, head: tuple[Block, ...] | None = None) -> Line:
         """A line that shares the first ``messages`` messages, under the same or another head, and inherits the edits that lie in them."""
         size = self.starts[messages] if messages < len(self.source) else self.size
-        line = Line.begin(self.head if head is None else head, self.grammar.user_begins)
+        line = Line.begin(self.head if head is None else head, self.grammar.dialect)
         line.ledger = self.ledger.inherited(size)
         same = head is None or len(head) == len(self.head)
         line.listed = {place for place in self.listed if same and len(self.head) * (head is not None) <= place < len(self.head) + size}

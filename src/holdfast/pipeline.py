@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from holdfast.blocks import Block, Mark, Message
 from holdfast.drive import drive
@@ -20,6 +21,7 @@ from holdfast.prefix import Chain, shared
 from holdfast.rules import check_plan, legal
 from holdfast.schedule import Schedule, Tariff, break_even
 from holdfast.strategy import Answer, Ask, Goal, Strategy
+from holdfast.transcript import Dialect
 from holdfast.usage import Usage
 
 
@@ -78,7 +80,7 @@ class Policy:
 
     ``count`` weighs a text, ``pins`` says which blocks the user pinned. ``binds_thinking``: the model signs thinking over the exact
     prefix, so thinking behind an edit must go (platform.claude.com, preserved thinking, 2026-10). ``marking``: the
-    provider writes its cache at marks; ``ttl`` is their lifetime in seconds. ``user_begins``: the first message must be the user's.
+    provider writes its cache at marks; ``ttl`` is their lifetime in seconds. ``dialect``: whose wire grammar holds.
     """
 
     strategy: Strategy
@@ -90,7 +92,7 @@ class Policy:
     ttl: int = 300
     marking: bool = True
     binds_thinking: bool = False
-    user_begins: bool = True
+    dialect: Dialect = "anthropic"
     pins: Callable[[Block], bool] | None = None
 
 
@@ -106,6 +108,7 @@ class Outcome:
 
 
 Asker = Callable[[Ask, Line], Answer]
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,22 @@ class StrategyRaised(HoldfastError):
 
     def __init__(self, strategy: str, cause: Exception) -> None:
         self.strategy, self.cause = strategy, cause
-        super().__init__(f"{strategy} raised {type(cause).__name__}: {cause}")
+        super().__init__(f"{strategy} raised {told(cause)}")
+
+
+def told(cause: Exception) -> str:
+    """An exception in one phrase."""
+    return f"{type(cause).__name__}: {cause}"
+
+
+def guarded(call: Callable[[], Given], blame: Callable[[Exception], HoldfastError]) -> Given:
+    """What another party's code gives: a strategy, a model, a store, a clock. Whatever it raises becomes an error of ours, never the caller's."""
+    try:
+        return call()
+    except HoldfastError:
+        raise
+    except Exception as cause:  # noqa: BLE001 - their code may raise anything
+        raise blame(cause) from cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +151,7 @@ class Engine:
 
     def begin(self, head: tuple[Block, ...]) -> Line:
         """A new lineage."""
-        return Line.begin(head, self.policy.user_begins)
+        return Line.begin(head, self.policy.dialect)
 
     def step(
         self, line: Line, now: float, ask: Asker | None = None, caller_marks: tuple[Mark, ...] = (), goal: Goal | None = None
@@ -205,14 +223,15 @@ class Engine:
         if attempt.plan is None:
             line.rearmed_at = retry_at
             return line, attempt, None
-        plan = self._legal_everywhere(line, attempt.plan)
-        after = line.committed(plan, policy.scribe)
-        fault = legal((piece.message for piece in after.pieces), policy.user_begins)
-        removed = line.tokens - after.tokens
-        if fault or removed <= 0:
+        try:
+            plan, after = self._applied(line, attempt.plan)
+        except HoldfastError as error:
             line.rearmed_at = retry_at
-            error = IllegalPlan(plan.strategy, "legal-request", fault) if fault else None
             return line, replace(attempt, plan=None, error=error), None
+        removed = line.tokens - after.tokens
+        if removed <= 0:
+            line.rearmed_at = retry_at
+            return line, replace(attempt, plan=None), None
         first = shared(line.chain.ids[: line.chain.length], after.chain.ids)
         frontier = line.frontier(min(first, line.sent_length), now) or 0
         warm = 0 if line.cold(now) else line.chain.tokens(line.sent_length)
@@ -245,18 +264,34 @@ class Engine:
         def answered(question: Ask) -> Answer:
             if ask is None:
                 raise AskFailed("there is no model to ask")
-            paid.append(ask(question, line))
+            paid.append(guarded(lambda: ask(question, line), lambda cause: AskFailed(f"the model raised {told(cause)}")))
             return paid[-1]
 
-        try:
+        def checked() -> Plan | None:
             plan, _ = drive(strategy.plan(view, goal), answered)
             if plan is not None:
                 check_plan(plan, view)
+            return plan
+
+        try:
+            plan = guarded(checked, lambda cause: StrategyRaised(strategy.name, cause))
         except HoldfastError as error:
             return Attempt(None, tuple(paid), error)
-        except Exception as error:  # noqa: BLE001 - a third party's strategy may raise anything, and must not reach the caller
-            return Attempt(None, tuple(paid), StrategyRaised(strategy.name, error))
         return Attempt(plan, tuple(paid))
+
+    def _applied(self, line: Line, proposed: Plan) -> tuple[Plan, Line]:
+        """The plan with what legality adds to it, and the line it leads to. Raises ``IllegalPlan``."""
+        policy = self.policy
+        plan = self._legal_everywhere(line, proposed)
+        pinned = line.pinned(policy.pins)
+        broken = [edit for edit in plan.edits if edit not in proposed.edits and not pinned.isdisjoint(range(edit.start, edit.stop))]
+        if broken:
+            raise IllegalPlan(plan.strategy, "pinned", f"thinking in block {broken[0].start}, which is pinned, could not stay behind this edit")
+        after = guarded(lambda: line.committed(plan, policy.scribe), lambda cause: IllegalPlan(plan.strategy, "clearable", told(cause)))
+        fault = legal((piece.message for piece in after.pieces), policy.dialect)
+        if fault:
+            raise IllegalPlan(plan.strategy, "legal-request", fault)
+        return plan, after
 
     def _legal_everywhere(self, line: Line, plan: Plan) -> Plan:
         if not self.policy.binds_thinking:

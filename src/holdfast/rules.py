@@ -16,6 +16,7 @@ from holdfast.blocks import Block, Kind, Message, Role
 from holdfast.edits import Clear, Drop, Edit, Fold, Plan
 from holdfast.errors import IllegalPlan
 from holdfast.strategy import View
+from holdfast.transcript import Dialect
 
 
 class CutRule(Protocol):
@@ -103,17 +104,21 @@ def legal_cuts(messages: Sequence[Message], starts: Sequence[int], rules: Iterab
 class Grammar:
     """Follows a conversation and knows whether it is legal so far; work per message only.
 
-    ``fault`` is ``None`` or one sentence about the first thing that is not legal.
+    ``fault`` is ``None`` or one sentence about the first thing that is not legal. Anthropic wants the user to begin and takes
+    consecutive messages of the model for one; there and in Chat Completions calls are answered in what directly follows. In
+    Responses each call and each output is an item of its own, and an output may stand anywhere behind its call
+    (platform.claude.com/docs, tool use, 2026-08-21; developers.openai.com, function calling, 2026-10).
     """
 
-    user_begins: bool = True
+    dialect: Dialect = "anthropic"
     fault: str | None = None
     seen: int = 0
     open_calls: set[str] = field(default_factory=set)
+    last: Role | None = None
 
     def copy(self) -> Grammar:
         """An independent follower at the same place."""
-        return Grammar(self.user_begins, self.fault, self.seen, set(self.open_calls))
+        return Grammar(self.dialect, self.fault, self.seen, set(self.open_calls), self.last)
 
     def feed(self, message: Message) -> None:
         """One more message."""
@@ -122,9 +127,10 @@ class Grammar:
             if fault is not None:
                 self.fault = f"message {self.seen}: {fault}"
         self.seen += 1
+        self.last = message.role
 
     def _fault(self, message: Message) -> str | None:
-        if self.seen == 0 and self.user_begins and message.role is Role.ASSISTANT:
+        if self.seen == 0 and self.dialect == "anthropic" and message.role is Role.ASSISTANT:
             return "the first message is not the user's"
         if not message.blocks:
             return "no content"
@@ -133,7 +139,7 @@ class Grammar:
         if len(answered) != len(results) or not answered <= self.open_calls:
             return "a tool result without its call"
         self.open_calls -= {call for call in answered if call}
-        if self.open_calls and not answered and message.role is not Role.ASSISTANT:  # a Responses call is an item of its own
+        if self.open_calls and not answered and not self._may_wait(message):
             return f"tool calls without results: {', '.join(sorted(self.open_calls))}"
         for block in message.blocks:
             kind = block.kind
@@ -145,15 +151,19 @@ class Grammar:
                 return "an empty text"
         return None
 
+    def _may_wait(self, message: Message) -> bool:
+        """Whether calls may still be open behind this message, which answers none."""
+        return self.dialect == "openai-responses" or (self.dialect == "anthropic" and self.last is Role.ASSISTANT is message.role)
+
     @property
     def complete(self) -> bool:
         """Whether a request may end here: legal, and no call without its result."""
         return self.fault is None and not self.open_calls
 
 
-def legal(messages: Iterable[Message], user_begins: bool = True) -> str | None:
+def legal(messages: Iterable[Message], dialect: Dialect = "anthropic") -> str | None:
     """``None`` if a request with these messages is legal, else one sentence that says what is not."""
-    grammar = Grammar(user_begins)
+    grammar = Grammar(dialect)
     for message in messages:
         grammar.feed(message)
     if grammar.fault is None and grammar.open_calls:

@@ -8,7 +8,6 @@ from holdfast.blocks import Block
 from holdfast.families import FAMILIES, Family
 from holdfast.tokens import Counter
 
-
 _MEMO = 8192
 _SHORT = 2000
 """Strategies weigh the same lines again and again: the last 8,192 texts of at most 2,000 characters are remembered."""

@@ -86,7 +86,7 @@ class Session:
             ttl=options.ttl,
             marking=options.marking,
             binds_thinking=options.binds_thinking,
-            user_begins=dialect == "anthropic",
+            dialect=dialect,
             pins=options.pins,
         )
         self._engine = Engine(policy)

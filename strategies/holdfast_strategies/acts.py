@@ -14,8 +14,8 @@ from typing import Literal, TypeAlias
 
 from holdfast.blocks import Block, Kind, Role
 from holdfast.frozen import Json
-from holdfast_strategies.shell import shell_act
-from holdfast_strategies.words import abridged, clipped, is_observation
+from holdfast_strategies.shell import shell_act, written
+from holdfast_strategies.words import abridged, clipped, is_observation, one_line
 
 Verb: TypeAlias = Literal["read", "edit", "write", "run", "search", "list", "fetch", "delegate", "plan", "ask", "other"]
 
@@ -42,7 +42,7 @@ _TARGET_KEYS = (
     "subject", "prompt", "skill", "message", "taskId",
 )  # fmt: skip
 _PATCHED = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
-_FENCE = re.compile(r"```(?:bash|sh|shell|mswea_bash_command|python)?[ \t]*\n(.*?)\n?```", re.DOTALL)
+_FENCE = re.compile(r"^```(?:bash|sh|shell|mswea_bash_command)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class Act:
         """The files it read or changed; a patch may name several."""
         if self.tool.lower() == "apply_patch" or "*** Begin Patch" in self.target:
             return tuple(match[2].strip() for match in _PATCHED.finditer(self.target))
+        if self.verb == "run":
+            return written(self.target)
         return (self.target,) if self.verb in ("read", "edit", "write") and self.target else ()
 
     def named(self, length: int = 120) -> str:
@@ -74,7 +76,7 @@ class Act:
         if self.tool.lower() == "apply_patch":
             return clipped(f"{self.tool} {' '.join(self.paths)}", length)
         what = self.inputs.get("command") or self.inputs.get("cmd") if self.verb != "run" else None
-        detail = abridged(what if isinstance(what, str) else f"{self.target}{_where(self.inputs)}", length - len(self.tool) - 3)
+        detail = abridged(one_line(what if isinstance(what, str) else f"{self.target}{_where(self.inputs)}"), length - len(self.tool) - 3)
         return f"{self.tool} `{detail}`" if detail and (self.verb == "run" or what) else f"{self.tool} {detail}".rstrip()
 
 
@@ -166,7 +168,7 @@ def _closed(act: Act, index: int, block: Block) -> Act:
 
 
 def _fenced(block: Block, index: int) -> Act:
-    match = _FENCE.search(block.text)
-    command = match[1].strip() if match else ""
+    fences = _FENCE.findall(block.text)
+    command = fences[-1].strip() if fences else ""
     verb, target = shell_act(command)
     return Act("bash", verb, target, index, inputs={"command": command})

@@ -51,7 +51,7 @@ def rounds(view: View) -> list[Round]:
 
 
 def _bounds(view: View) -> list[int]:
-    """The cuts before or at the tail at which no earlier fold or drop would be torn."""
+    """The cuts before or at the tail at which no earlier fold or drop would be torn, and no command from what it gave back."""
     starts = [entry.start for entry in view.entries]
     bounds = []
     for cut in view.cuts:
@@ -60,9 +60,17 @@ def _bounds(view: View) -> list[int]:
         index = bisect_left(starts, cut)
         before = view.entries[index - 1].stop if index else 0
         after = starts[index] if index < len(starts) else len(view.source)
-        if before <= cut and (cut in (before, after)):
+        if before <= cut and cut in (before, after) and not _observed(view, cut):
             bounds.append(cut)
     return bounds
+
+
+def _observed(view: View, cut: int) -> bool:
+    """Whether what stands behind a cut is the answer to a command before it, for an agent without tool calls."""
+    if cut >= len(view.source):
+        return False
+    block = view.source[cut]
+    return block.role is Role.USER and block.kind is Kind.TEXT and is_observation(block.text)
 
 
 def _round(view: View, start: int, stop: int, entries: tuple[Entry, ...]) -> Round:

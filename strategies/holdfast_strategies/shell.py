@@ -15,6 +15,18 @@ _WRITES = re.compile(r"(?<![0-9&>-])>{1,2}\s*(?!/dev/null|&)\S|<<|\btee\b|-delet
 _FILE = re.compile(r"(?<!\S)[\w./~@+-]*[\w~@+-]\.\w{1,8}(?!\S)|(?<!\S)[~./]?[\w.@+-]*/[\w./@+-]+(?!\S)")
 
 
+_WRITTEN = re.compile(
+    r"(?<![0-9&>=-])>{1,2}\s*([\w./~@+-]+)|\btee (?:-a )?([\w./~@+-]+)"
+    r"|\bsed -i(?:\.\w+)?\s(?:[^|;&\n]|&(?!&))*?([\w./~@+-]+)\s*(?=$|[|;&\n])"
+)
+
+
+def written(command: str) -> tuple[str, ...]:
+    """The files that a command writes to with a redirection, ``tee`` or ``sed -i``, as far as its text tells."""
+    found = (next(filter(None, match.groups())) for match in _WRITTEN.finditer(command))
+    return tuple(dict.fromkeys(path for path in found if ("/" in path or "." in path) and not path.startswith(("/dev/", "/tmp/"))))
+
+
 def shell_act(command: str) -> tuple[ShellVerb, str]:
     """What kind of act a command is, and what it is about: a file where it only reads one, else the command."""
     command = command.strip()

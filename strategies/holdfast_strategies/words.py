@@ -22,7 +22,7 @@ _SUMMARY = re.compile(
     re.IGNORECASE,
 )
 _CHATTER = re.compile(
-    r"\A(?:let me|now let me|let's|now i|i'll (?:now|start|check|look|read|run|also)|i need to (?:check|look|see|find|read)|next,? i"
+    r"\A(?:let me|now let me|let's|now i|i'll (?:now|start|check|look|read|run|also)|(?:also )?i? ?need to|next,? i|maybe|if i"
     r"|i(?:'m| am) (?:going|now)"
     r"|great|good|perfect|excellent|now |first,? |ok|okay|sure|here'?s|i will (?:now|start|check|look|read|run))",
     re.IGNORECASE,
@@ -65,6 +65,11 @@ def clipped(text: str, length: int) -> str:
     """At most ``length`` characters on one line; what is cut at the end is marked."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: max(length - 1, 0)].rstrip() + "…"
+
+
+def one_line(command: str) -> str:
+    """A command on one line, with a mark where each of its lines ended, so that two commands do not read as one."""
+    return " ⏎ ".join(line.strip() for line in command.strip().splitlines() if line.strip())
 
 
 def abridged(text: str, length: int) -> str:

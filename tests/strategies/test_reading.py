@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from holdfast_strategies.acts import acts_of, verb_of
 from holdfast_strategies.digest import digest
 from holdfast_strategies.outcome import outcome_of
-from holdfast_strategies.shell import shell_act
+from holdfast_strategies.shell import shell_act, written
 from holdfast_strategies.words import abridged, clipped, own_words, shortened
 from tests.strategies.conversations import conversations
 from tests.strategies.sessions import session
@@ -78,6 +78,21 @@ def test_acts_are_understood_whatever_the_agent(tool: str, inputs: dict[str, Any
 def test_a_command_that_may_change_something_is_never_a_mere_look(command: str) -> None:
     """Whatever its first word is."""
     assert shell_act(command)[0] == "run"
+
+
+@pytest.mark.parametrize(
+    ("command", "paths"),
+    [
+        ("sed -i 's/a/b/' src/a.py && make", ("src/a.py",)),
+        ("cat > docs/x.md << 'EOF'\nhi\nEOF", ("docs/x.md",)),
+        ("make 2>&1 | tee build.log", ("build.log",)),
+        ("pytest -q > /dev/null 2>&1", ()),
+        ("if (a >= 3) echo", ()),
+    ],
+)
+def test_files_written_by_the_shell_are_known(command: str, paths: tuple[str, ...]) -> None:
+    """Redirections, tee and sed -i change files too."""
+    assert written(command) == paths
 
 
 def test_a_patch_names_its_files() -> None:

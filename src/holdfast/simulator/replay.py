@@ -171,7 +171,7 @@ class Replay:
             ttl=ttl,
             marking=price.provider == "anthropic",
             binds_thinking=price.binds_thinking == "prefix",
-            user_begins=self._transcript.dialect == "anthropic",
+            dialect=self._transcript.dialect,
         )
 
     def _cache(self, price: Price) -> Cache:

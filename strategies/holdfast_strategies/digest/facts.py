@@ -88,7 +88,7 @@ def _origin(session: Session, index: int) -> str:
     act = session.by_result.get(index)
     if act is None:
         return "the user" if session.source[index].role is Role.USER else "the assistant"
-    return session.brief(act.paths[0]) if act.paths else clipped(session.brief(act.named(200)), 90)
+    return session.brief(act.paths[0]) if act.verb == "read" and act.paths else clipped(session.brief(act.named(200)), 90)
 
 
 def _used(session: Session) -> Counter[str]:

@@ -19,6 +19,7 @@ _WEIGHTY = re.compile(
     r"|actually|already|important|unfortunately|however)\b",
     re.IGNORECASE,
 )
+_BRIEF = 100  # characters; longer words said again and again are told once, where they were said last
 _HEADING = re.compile(r"^#+ +|\n(?=\n)", re.MULTILINE)
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
@@ -36,10 +37,12 @@ def story(session: Session, pinned: Set[int]) -> Section:
     """What the user said, verbatim and in order, and how the assistant reported on it."""
     items: list[Item] = []
     requests = session.requests
+    newest = {request.words: place for place, request in enumerate(requests)}
     for place, request in enumerate(requests):
         age = len(requests) - place
         if request.index not in pinned and place:
-            items.append(_instruction(request, place, age))
+            if len(request.words) <= _BRIEF or newest[request.words] == place:
+                items.append(_instruction(request, place, age))
         elif request.report:
             items.append(Item(0, 0, "1. (the user's first message)"))
         if request.report and place < len(requests) - 1:

@@ -11,7 +11,7 @@ from holdfast_strategies.acts import Act
 from holdfast_strategies.digest.fit import Item, Section
 from holdfast_strategies.digest.session import Session
 from holdfast_strategies.outcome import Outcome, plain
-from holdfast_strategies.words import abridged, clipped, shortened
+from holdfast_strategies.words import abridged, clipped, one_line, shortened
 
 _TELLING = re.compile(
     r"^\[[\w/.@ -]+ [0-9a-f]{7,}\]|\b\d+ (?:passed|failed|tests?|files? changed|errors?)\b|^(?:ok|FAIL|PASS|Tests?:|BUILD|DONE)\b|->|^https?://\S+$"
@@ -55,7 +55,7 @@ def _note(file: _File, act: Act, path: str) -> None:
         if len(where) == 2 and where[1] not in file.ranges:
             file.ranges.append(where[1])
     elif not act.error:
-        file.edits += act.verb == "edit"
+        file.edits += act.verb in ("edit", "run")
         file.writes += act.verb == "write"
         file.change = change_of(act, path) or file.change
 
@@ -106,7 +106,7 @@ def commands(session: Session) -> Section:
     runs: dict[str, list[Act]] = {}
     for act in session.acts:
         if act.verb == "run" and act.result is not None and act.target:
-            runs.setdefault(" ".join(session.brief(act.target).split()), []).append(act)
+            runs.setdefault(one_line(session.brief(act.target)), []).append(act)
     items = []
     for command, acts in runs.items():
         outcome = session.outcome(acts[-1])
@@ -150,7 +150,7 @@ def errors(session: Session) -> Section:
 
 
 def _key(act: Act) -> str:
-    return act.paths[0] if act.paths else f"{act.verb} {' '.join(act.target.split()[:3])}"
+    return act.paths[0] if act.paths and act.verb != "run" else f"{act.verb} {' '.join(act.target.split()[:3])}"
 
 
 def todos(session: Session) -> Section:

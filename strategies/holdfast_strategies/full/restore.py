@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.strategy import View
-from holdfast_strategies.acts import Act
+from holdfast_strategies.acts import Act, acts_of
 from holdfast_strategies.digest.session import Session
 from holdfast_strategies.outcome import plain
 from holdfast_strategies.placeholders import short_hash
@@ -16,7 +16,7 @@ def restored(view: View, session: Session, budget_tokens: int) -> str:
 
     A read that was followed by a change of the file says so; one that also stands in the tail is left out.
     """
-    in_tail = {path for act in session.acts if act.result is not None and act.result >= view.tail for path in act.paths}
+    in_tail = {path for act in acts_of(view.source) if act.call >= session.stop and act.verb == "read" for path in act.paths}
     parts: list[str] = []
     for act, changed in _newest_reads(session)[:_FILES]:
         if act.paths[0] in in_tail or act.result is None:
@@ -40,7 +40,7 @@ def _newest_reads(session: Session) -> list[tuple[Act, bool]]:
             touched[path] = act.call
             if act.verb == "read" and act.body and not act.error:
                 reads[path] = act
-            elif act.verb in ("edit", "write"):
+            elif act.verb in ("edit", "write", "run"):
                 changed[path] = act.call
     order = sorted(reads, key=lambda path: -touched[path])
     return [(reads[path], changed.get(path, -1) > reads[path].call) for path in order]
