@@ -32,7 +32,7 @@ LAYERS = (
     ("errors", "frozen"),
     ("blocks", "images"),
     ("prefix", "usage", "tokens", "transcript", "pricing", "families"),
-    ("scale", "settle", "weighing", "calibrate", "tail", "wire", "caches", "readers", "checker"),
+    ("scale", "settle", "rebuilt", "weighing", "calibrate", "tail", "wire", "caches", "readers", "checker", "heads"),
     ("edits",),
     ("strategy",),
     ("rules", "ledger", "store", "marks", "schedule", "drive"),

@@ -7,6 +7,7 @@ one, at C speed), but each way of changing it in place raises. ``copy.deepcopy``
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeAlias
 
 Json: TypeAlias = Any  # str | int | float | bool | None | list | dict, nested: too wide to be of use to a type checker
@@ -79,10 +80,17 @@ def same_form(one: Json, other: Json) -> bool:
     """
     if one is other:
         return True
-    if isinstance(one, dict) and isinstance(other, dict):
-        return list(one) == list(other) and all(same_form(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_form, one, other))
-    if isinstance(one, str) or isinstance(other, str):
-        return one == other
-    return type(one) is type(other) and one == other
+    if isinstance(one, dict):
+        return isinstance(other, dict) and [*one] == [*other] and _same_forms(one.values(), other.values())
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and _same_forms(one, other)
+    if isinstance(one, float):
+        return isinstance(other, float) and repr(one) == repr(other)  # 0.0 == -0.0
+    return type(one) is type(other) and bool(one == other)
+
+
+def _same_forms(ones: Iterable[Json], others: Iterable[Json]) -> bool:
+    for one, other in zip(ones, others, strict=True):
+        if one is not other and (one != other if type(one) is str else not same_form(one, other)):
+            return False
+    return True

@@ -113,11 +113,13 @@ Given = TypeVar("Given")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of asking the strategy."""
+    """What came of asking the strategy. ``wanted`` is ``None`` where it was not asked."""
 
+    wanted: Goal | None = None
     plan: Plan | None = None
     answers: tuple[Answer, ...] = ()
     error: HoldfastError | None = None
+    commit: CommitTrace | None = None
 
 
 class StrategyRaised(HoldfastError):
@@ -161,12 +163,19 @@ class Engine:
         ``now`` is POSIX seconds. ``caller_marks`` stand at positions of the caller's prompt; those on blocks that are no longer sent
         are gone. ``goal`` forces a plan.
         """
-        before = line
-        cold = line.cold(now)
-        wanted = goal or self.policy.schedule.goal(line.tokens, line.rearmed_at, now, cold)
-        attempt, commit = Attempt(), None
-        if wanted is not None and line.grammar.complete:
-            line, attempt, commit = self._commit(line, wanted, now, ask)
+        wanted = goal or self.policy.schedule.goal(line.tokens, line.rearmed_at, now, line.cold(now))
+        if wanted is None or not line.grammar.complete:
+            return self._outcome(line, line, Attempt(wanted), now, caller_marks)
+        after, attempt = self._commit(line, wanted, now, ask)
+        return self._outcome(line, after, attempt, now, caller_marks)
+
+    def without_plan(self, line: Line, now: float, caller_marks: tuple[Mark, ...], failure: HoldfastError) -> Outcome:
+        """The request as the committed ledger sends it, because something that a new plan needs has failed."""
+        line.rearmed_at = line.tokens + self.policy.schedule.step // 4
+        return self._outcome(line, line, Attempt(error=failure), now, caller_marks)
+
+    def _outcome(self, before: Line, line: Line, attempt: Attempt, now: float, caller_marks: tuple[Mark, ...]) -> Outcome:
+        commit = attempt.commit
         stable = shared(before.chain.ids[: before.sent_length], line.chain.ids) if commit else before.sent_length
         marks = self._marks(line, stable, now, caller_marks)
         over = line.tokens > self.policy.schedule.limit and line.grammar.complete
@@ -177,7 +186,7 @@ class Engine:
             stable_blocks=stable,
             stable_tokens=line.chain.tokens(stable),
             marks=marks,
-            reason=self._reason(wanted, commit, attempt, line),
+            reason=self._reason(attempt, line),
             commit=commit,
             unreachable=BudgetUnreachable(line.tokens, self.policy.schedule.limit, sorted(line.pinned(self.policy.pins))) if over else None,
             errors=(attempt.error,) if attempt.error else (),
@@ -216,22 +225,22 @@ class Engine:
         line.accounts = tuple(open_accounts)
         return tuple(settled)
 
-    def _commit(self, line: Line, goal: Goal, now: float, ask: Asker | None) -> tuple[Line, Attempt, CommitTrace | None]:
+    def _commit(self, line: Line, goal: Goal, now: float, ask: Asker | None) -> tuple[Line, Attempt]:
         policy = self.policy
         attempt = self._propose(line, goal, ask)
         retry_at = line.tokens + policy.schedule.step // 4
         if attempt.plan is None:
             line.rearmed_at = retry_at
-            return line, attempt, None
+            return line, attempt
         try:
             plan, after = self._applied(line, attempt.plan)
         except HoldfastError as error:
             line.rearmed_at = retry_at
-            return line, replace(attempt, plan=None, error=error), None
+            return line, replace(attempt, plan=None, error=error)
         removed = line.tokens - after.tokens
         if removed <= 0:
             line.rearmed_at = retry_at
-            return line, replace(attempt, plan=None), None
+            return line, replace(attempt, plan=None)
         first = shared(line.chain.ids[: line.chain.length], after.chain.ids)
         frontier = line.frontier(min(first, line.sent_length), now) or 0
         warm = 0 if line.cold(now) else line.chain.tokens(line.sent_length)
@@ -254,7 +263,7 @@ class Engine:
             break_even_turn=break_even(removed, rewritten, _cost(calls, policy.tariff), policy.tariff),
             asked=calls,
         )
-        return after, attempt, trace
+        return after, replace(attempt, commit=trace)
 
     def _propose(self, line: Line, goal: Goal, ask: Asker | None) -> Attempt:
         strategy = self.policy.strategy
@@ -276,8 +285,8 @@ class Engine:
         try:
             plan = guarded(checked, lambda cause: StrategyRaised(strategy.name, cause))
         except HoldfastError as error:
-            return Attempt(None, tuple(paid), error)
-        return Attempt(plan, tuple(paid))
+            return Attempt(goal, None, tuple(paid), error)
+        return Attempt(goal, plan, tuple(paid))
 
     def _applied(self, line: Line, proposed: Plan) -> tuple[Plan, Line]:
         """The plan with what legality adds to it, and the line it leads to. Raises ``IllegalPlan``."""
@@ -315,10 +324,11 @@ class Engine:
             )
         )
 
-    def _reason(self, goal: Goal | None, commit: CommitTrace | None, attempt: Attempt, line: Line) -> str:
+    def _reason(self, attempt: Attempt, line: Line) -> str:
+        commit = attempt.commit
         if commit:
             return f"{commit.strategy}: {commit.why}" if commit.why else commit.strategy
-        if goal is None:
+        if attempt.wanted is None and attempt.error is None:
             small = line.tokens <= self.policy.schedule.trigger
             return "below the trigger" if small else "above the trigger, waiting for growth since the last plan"
         if not line.grammar.complete:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from holdfast.errors import InputError
 from holdfast.strategy import Goal
 
 TRIGGER_TOKENS = 100_000
@@ -67,7 +68,7 @@ class Schedule:
 def schedule_for(window: int, trigger: float | None = None, target: float | None = None) -> Schedule:
     """A schedule for a model's window of so many tokens.
 
-    ``trigger`` and ``target`` are tokens, or shares of the window below 1. Raises ``ValueError`` if they do not leave
+    ``trigger`` and ``target`` are tokens, or shares of the window below 1. Raises ``InputError`` if they do not leave
     room for an answer or do not fit each other.
     """
     limit = window - min(ROOM_TOKENS, window // 4)
@@ -75,9 +76,9 @@ def schedule_for(window: int, trigger: float | None = None, target: float | None
     start = min(wanted, limit)
     aim = int(start * TARGET_SHARE) if target is None else int(target * window if target < 1 else target)
     if start <= 0 or aim <= 0:
-        raise ValueError("trigger and target must be above 0")
+        raise InputError("trigger and target must be above 0")
     if aim >= start:
-        raise ValueError(f"the target ({aim:,} tokens) must be below the trigger ({start:,} tokens)")
+        raise InputError(f"the target ({aim:,} tokens) must be below the trigger ({start:,} tokens)")
     return Schedule(start, aim, limit)
 
 

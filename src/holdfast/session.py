@@ -7,17 +7,21 @@ last request of each lineage; nothing has to be passed around.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from operator import is_
 
 from cachetools import LRUCache
 
-from holdfast.blocks import Block, Mark
+from holdfast.blocks import Block, Kind, Mark
 from holdfast.edits import Piece, Scribe
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.frozen import Json, freeze, same_form
+from holdfast.heads import Head, given_head, read_head
 from holdfast.line import Line
-from holdfast.pipeline import Asker, Engine, Outcome, Policy, Trace
+from holdfast.pipeline import Asker, Engine, Outcome, Policy, Trace, guarded, told
 from holdfast.scale import scale
 from holdfast.schedule import Schedule, Tariff
 from holdfast.store import MemoryStore, Store
@@ -25,6 +29,9 @@ from holdfast.strategy import Strategy
 from holdfast.transcript import Dialect
 from holdfast.usage import Usage, from_anthropic, from_openai
 from holdfast.wire import Wire, of
+
+MARKS = 4
+"""The most cache marks that a request may carry (platform.claude.com, prompt caching, 2026-08-21)."""
 
 _MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a body can raise that is none: such a body goes out as it came."""
@@ -56,16 +63,24 @@ class Options:
 
 @dataclass(slots=True)
 class _Live:
-    """One lineage as it is kept: the snapshots to compare with, what was given last, and what is written."""
+    """One lineage as it is kept.
 
+    ``wires`` are the caller's messages as they first came, without marks; ``given`` and ``given_head`` the objects that came last;
+    ``written`` what goes out, without marks. ``settled`` are commits that have paid for themselves since the last trace.
+    """
+
+    number: int
     line: Line
-    head: Json
+    head: Head
     wires: list[Json] = field(default_factory=list)
     given: list[object] = field(default_factory=list)
     written: list[Json] = field(default_factory=list)
     pending: Outcome | None = None
     marks: tuple[Mark, ...] = ()
     at: float = 0.0
+    used: int = 0
+    given_head: Sequence[object] = ()
+    settled: tuple[tuple[int, int], ...] = ()
 
 
 class Session:
@@ -92,6 +107,7 @@ class Session:
         self._engine = Engine(policy)
         self._lives: LRUCache[int, _Live] = LRUCache(options.lineages)
         self._count = 0
+        self._moment = 0.0
         self._last: _Live | None = None
 
     def prepare(self, body: Mapping[str, Json], now: float | None = None) -> tuple[Mapping[str, Json], Trace]:
@@ -100,9 +116,10 @@ class Session:
         It is the same object where nothing had to change. A failure leaves the request as the committed ledger would have
         sent it, or, where even that fails, as it came; it is in ``trace.errors`` and raised only with ``on_error="raise"``.
         """
-        moment = self.options.clock() if now is None else now
+        self._last = None
+        failure = self._tick(now)
         try:
-            return self._prepare(body, moment)
+            return self._prepare(body, failure)
         except HoldfastError as error:
             return self._as_it_came(body, error)
         except _MALFORMED as error:
@@ -124,44 +141,79 @@ class Session:
         outcome = live.pending
         self._confirm(live)
         if usage is not None:
-            self._engine.learn(live.line, outcome, usage)
+            live.settled += self._engine.learn(live.line, outcome, usage)
 
     def _billed(self, response: Mapping[str, Json]) -> Usage | None:
-        raw = response.get("usage", response)
+        raw = response.get("usage", response) if isinstance(response, Mapping) else None
         if not isinstance(raw, Mapping):
             return None
         return from_anthropic(raw) if self._wire.dialect == "anthropic" else from_openai(raw)
 
+    def _tick(self, now: float | None) -> HoldfastError | None:
+        """Set the time of this request. Where the clock fails, time stands still and nothing is planned."""
+        try:
+            read = self.options.clock if now is None else (lambda: now)
+            self._moment = guarded(lambda: float(read()), lambda cause: HoldfastError(f"the clock raised {told(cause)}"))
+        except HoldfastError as error:
+            return error
+        return None
+
     def _as_it_came(self, body: Mapping[str, Json], error: HoldfastError) -> tuple[Mapping[str, Json], Trace]:
+        if self._last is not None:
+            self._last.pending = None
+            self._last = None
         if self.options.on_error == "raise":
             raise error
-        self._last = None
         return body, Trace(0, 0, 0, 0, 0, (), f"left alone: {error}", errors=(error,))
 
-    def _prepare(self, body: Mapping[str, Json], now: float) -> tuple[Mapping[str, Json], Trace]:
+    def _prepare(self, body: Mapping[str, Json], failure: HoldfastError | None) -> tuple[Mapping[str, Json], Trace]:
         messages = self._wire.history(body)
-        live, repaired = self._find(body, messages)
+        live, common, moved = self._find(body, messages)
         self._last = live
         marks = self._wire.read_marks(body)
-        if not live.line.grammar.complete or len(marks) > 4:
-            return self._as_it_came(body, HoldfastError(live.line.grammar.fault or "the request is not legal"))
         automatic = self._automatic(body, live.line)
+        fault = _fault(live.line, marks, automatic)
+        if fault:
+            return self._as_it_came(body, HoldfastError(fault))
         if live.pending is None:
-            outcome = self._engine.step(live.line, now, self.options.ask, marks + automatic)
-            live.pending, live.at = outcome, now
+            live.pending, live.at = self._step(live.line, marks + automatic, failure), self._moment
         outcome = live.pending
         live.marks = tuple(mark for mark in outcome.marks if not automatic or mark.position != outcome.chain.length - 1)
-        trace = replace(outcome.trace, repaired=repaired)
-        errors = self._keep(outcome)
-        if errors or (trace.errors and self.options.on_error == "raise"):
-            trace = replace(trace, errors=trace.errors + errors)
-            if self.options.on_error == "raise":
-                raise trace.errors[0]
-        if trace.unreachable and self.options.on_error == "raise":
-            raise trace.unreachable
-        if not outcome.line.ledger.entries and not repaired and set(live.marks) == set(marks):
+        untouched = not outcome.line.ledger.entries and not outcome.line.listed and set(live.marks) == set(marks)
+        repaired = self._repaired(live, body, messages, range(common) if untouched else moved)
+        errors = outcome.trace.errors + ((failure,) if failure and failure not in outcome.trace.errors else ())
+        if self.options.on_error == "raise" and (errors or outcome.trace.unreachable):
+            raise errors[0] if errors else outcome.trace.unreachable or HoldfastError()
+        trace = replace(outcome.trace, repaired=repaired, errors=errors, settled=live.settled)
+        if untouched and not repaired:
             return body, trace
         return self._write(body, live, outcome.line, live.marks), trace
+
+    def _step(self, line: Line, marks: tuple[Mark, ...], failure: HoldfastError | None) -> Outcome:
+        """What goes out. A plan whose removed blocks cannot be kept is none."""
+        if failure:
+            return self._engine.without_plan(line, self._moment, marks, failure)
+        outcome = self._engine.step(line, self._moment, self.options.ask, marks)
+        if not outcome.removed:
+            return outcome
+        try:
+            guarded(lambda: self.store.put(outcome.removed), lambda cause: StoreError(f"the store raised {told(cause)}"))
+        except HoldfastError as error:
+            held = self._engine.without_plan(line, self._moment, marks, error)
+            return replace(held, trace=replace(held.trace, asked=outcome.trace.asked))
+        return outcome
+
+    def _repaired(self, live: _Live, body: Mapping[str, Json], messages: Sequence[Json], suspects: Iterable[int]) -> int:
+        """How many old messages (and head blocks) came as other bytes than they were first sent in."""
+        given = given_head(body, self._wire)
+        known = live.given_head
+        live.given_head = given
+        same = isinstance(suspects, list) and len(known) == len(given) and all(map(is_, known, given))
+        changed = 0 if same else live.head.changed(body, self._wire)
+        for ordinal in suspects:
+            first, raw = live.wires[ordinal], messages[ordinal]
+            changed += not (same_form(first, raw) or same_form(first, self._plain(raw)))
+        return changed
 
     def _automatic(self, body: Mapping[str, Json], line: Line) -> tuple[Mark, ...]:
         """The mark that the API itself sets on the last block, for a top-level ``cache_control``; it takes one of the four slots."""
@@ -170,44 +222,47 @@ class Session:
             return ()
         return (Mark(len(line.head) + line.size - 1, 3600 if control.get("ttl") == "1h" else 300),)
 
-    def _keep(self, outcome: Outcome) -> tuple[HoldfastError, ...]:
-        try:
-            self.store.put(outcome.removed)
-        except StoreError as error:
-            return (error,)
-        return ()
-
     def _confirm(self, live: _Live) -> None:
         if live.pending is not None:
-            outcome, live.pending = live.pending, None
+            outcome, live.pending, live.settled = live.pending, None, ()
             if outcome.line is not live.line:
                 live.written = []
             line = live.line = self._engine.sent(outcome, live.at)
             line.listed.update(line.origin[mark.position] for mark in live.marks if isinstance(line.sent[mark.position].wire, str))
 
-    def _find(self, body: Mapping[str, Json], messages: Sequence[Json]) -> tuple[_Live, int]:
-        """The lineage this body continues, grown by what is new, and how many old messages came with other bytes."""
+    def _find(self, body: Mapping[str, Json], messages: Sequence[Json]) -> tuple[_Live, int, list[int]]:
+        """The lineage this body continues, grown by what is new; how many of its messages are old, and which of those are other objects.
+
+        It is the one that shares most; of several the one under the same head, then the one that ends there, then the one used last.
+        """
         head = self._head(body)
         best, common = None, 0
         for live in self._lives.values():
-            known = self._common(live, messages)
-            if known > common or (best is None and known) or (best is not None and known == common and live.head == head != best.head):
-                best, common = live, known
-        if best is None or best.head != head or common < len(best.wires):
-            best = self._branch(body, head, best, common)
+            if len(live.wires) >= max(common, 1) and (known := self._common(live, messages)) >= max(common, 1):
+                if best is None or known > common or _rank(live, head, known) > _rank(best, head, common):
+                    best, common = live, known
+        if best is None or best.head is not head or common < len(best.wires):
+            best = self._branch(head, best, common)
         elif common < len(messages):
             self._confirm(best)
-        repaired = sum(
-            1
-            for ordinal in range(common)
-            if best.given[ordinal] is not messages[ordinal] and not same_form(best.wires[ordinal], self._plain(messages[ordinal]))
-        )
-        best.given[:common] = messages[:common]
+        self._count += 1
+        best.used = self._count
+        self._lives[best.number] = best
+        before, now = best.given[:common], messages[:common]
+        moved = [] if all(map(is_, before, now)) else [n for n, (old, raw) in enumerate(zip(before, now, strict=True)) if old is not raw]
+        best.given[:common] = now
         self._grow(best, messages[common:])
-        return best, repaired
+        return best, common, moved
 
-    def _head(self, body: Mapping[str, Json]) -> Json:
-        return tuple(block.fingerprint for block in self._wire.read_head(body))
+    def _head(self, body: Mapping[str, Json]) -> Head:
+        """The head of this body, as it was first sent if it was sent before."""
+        given = given_head(body, self._wire)
+        heads = {id(live.head): live.head for live in self._lives.values()}.values()
+        for known in heads:
+            if known.given == given:
+                return known
+        new = read_head(body, self._wire, self._scale.weigh)
+        return next((known for known in heads if known.says_the_same(new)), new)
 
     def _plain(self, raw: Json) -> Json:
         return self._wire.read_message(raw).wire
@@ -222,17 +277,17 @@ class Session:
                 return ordinal
         return min(count, len(messages))
 
-    def _branch(self, body: Mapping[str, Json], head: Json, parent: _Live | None, common: int) -> _Live:
-        blocks = tuple(block.weighed(self._scale.weigh(block)) for block in self._wire.read_head(body))
-        if parent is None or not common:
-            live = _Live(self._engine.begin(blocks), head)
-            same = next((other for other in self._lives.values() if other.head == head), None)
-            live.line.listed.update(place for place in (same.line.listed if same else ()) if place < len(blocks))
-        else:
-            live = _Live(parent.line.fork(common, self._engine.policy.scribe, None if parent.head == head else blocks), head)
-            live.wires, live.given = parent.wires[:common], parent.given[:common]
+    def _branch(self, head: Head, parent: _Live | None, common: int) -> _Live:
+        """A lineage of its own, from what it shares with ``parent``. A head that went out as a list before does so again."""
         self._count += 1
-        self._lives[self._count] = live
+        if parent is None:
+            live = _Live(self._count, self._engine.begin(head.blocks), head)
+            same = next((other for other in self._lives.values() if other.head is head), None)
+            live.line.listed.update(place for place in (same.line.listed if same else ()) if place < len(head.blocks))
+            return live
+        other = None if parent.head is head else head.blocks
+        live = _Live(self._count, parent.line.fork(common, self._engine.policy.scribe, other), head)
+        live.wires, live.given = parent.wires[:common], parent.given[:common]
         return live
 
     def _grow(self, live: _Live, raws: Sequence[Json]) -> None:
@@ -248,10 +303,10 @@ class Session:
         head = len(line.head)
         written.extend(self._form(piece, line.listed, head) for piece in line.pieces[len(written) :])
         places = {mark.position: mark.ttl for mark in marks}
-        out = dict(body)
-        if isinstance(body.get("system"), str) and head - 1 in line.listed:
-            out["system"] = _as_list(body["system"])
-        out.update(self._wire.write_head(body, line.head, {place: ttl for place, ttl in places.items() if place < head}))
+        out = live.head.over(body)
+        out.update(self._wire.write_head(out, line.head, {place: ttl for place, ttl in places.items() if place < head}))
+        if isinstance(out.get("system"), str) and head - 1 in line.listed:
+            out["system"] = _as_list(out["system"])
         leading = self._wire.leading(body)
         start = list(out[self._wire.messages_key][:leading]) if leading else []
         messages = list(written)
@@ -268,6 +323,28 @@ class Session:
         if head + piece.start in listed and isinstance(piece.message.blocks[0].wire, str) and not piece.folded:
             return {**piece.message.wire, "content": _as_list(piece.message.blocks[0].wire)}
         return self._wire.write_message(piece.message, {})
+
+
+def _rank(live: _Live, head: Head, known: int) -> tuple[bool, bool, int]:
+    return live.head is head, known == len(live.wires), live.used
+
+
+def _fault(line: Line, marks: Sequence[Mark], automatic: Sequence[Mark]) -> str | None:
+    """What is not legal in a request as it came: such a request goes out as it is."""
+    if line.grammar.fault or line.grammar.open_calls:
+        return line.grammar.fault or f"tool calls without results: {', '.join(sorted(line.grammar.open_calls))}"
+    if len({mark.position for mark in (*marks, *automatic)}) > MARKS:
+        return f"more than {MARKS} cache marks"
+    if any(later.ttl > earlier.ttl for earlier, later in pairwise(marks)):
+        return "a cache mark that lives longer than one before it"
+    for mark in marks:
+        index = mark.position - len(line.head)
+        if index >= 0:
+            message = bisect_right(line.starts, index) - 1
+            block = line.source[message].blocks[index - line.starts[message]]
+            if block.kind is Kind.THINKING or (block.kind is Kind.TEXT and not block.text):
+                return f"a cache mark on {block.kind} where none may stand"
+    return None
 
 
 def _alike(known: Json, raw: Json) -> bool:

@@ -58,7 +58,7 @@ def is_observation(text: str) -> bool:
 
 def is_chatter(sentence: str) -> bool:
     """Whether an assistant only says what it is about to do."""
-    return bool(_CHATTER.match(sentence))
+    return bool(_CHATTER.match(sentence.replace("\u2019", "'")))
 
 
 def clipped(text: str, length: int) -> str:

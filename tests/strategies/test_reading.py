@@ -163,6 +163,16 @@ def test_any_session_can_be_digested(messages: list[dict[str, Any]], budget: int
     assert count(text) <= budget * 1.1 + 20
 
 
+def test_two_spellings_of_one_file_are_one_entry() -> None:
+    """A path relative to the directory most files stand in means the same file as the absolute one."""
+    paths = ["/home/me/app/pkg/a.py", "/home/me/app/pkg/b.py", "pkg/a.py", "/home/me/app/pkg/c.py"]
+    work = [message for number, path in enumerate(paths) for message in does(number, "Read", {"file_path": path}, "x")]
+    view = view_of(read([user("go"), *work]))
+    text = digest(view, len(view.source), 800)
+    assert "relative to /home/me/app\n" in text
+    assert "- pkg/a.py: read 2x" in text
+
+
 def test_an_earlier_summary_is_carried_on() -> None:
     """Where it is not pinned it is kept as far as there is room, and never taken for the user's words."""
     summary = "This session is being continued from a previous conversation that ran out of context. The port is 8443."

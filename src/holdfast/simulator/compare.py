@@ -92,7 +92,8 @@ def judge_group(files: Group, request: CompareRequest) -> Judged:
     conditions = conditions_of(request)
     strategies = [named(name) for name in request.strategies or registered()]
     counter = Counter()
-    sessions, skipped = [], []
+    sessions: list[SessionResult] = []
+    skipped: list[Skipped] = []
     for item in read_group(files, strict=request.strict):
         if isinstance(item, Failure):
             sessions.append(SessionResult(item.path, "", "", 0, skipped=item.why))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from holdfast.calibrate import Weighed
-from holdfast.errors import IllegalPlan, UnknownModel
+from holdfast.errors import IllegalPlan, InputError, UnknownModel
 from holdfast.line import Line
 from holdfast.pricing import cost
 from holdfast.scale import scale
@@ -34,8 +34,8 @@ def judge_session(weighed: Weighed, strategies: Sequence[Strategy], conditions: 
         return replace(outline, skipped="the record names no model; say with --model which one to bill")
     try:
         for model in {turn.model for turn in transcript.turns}:
-            conditions.prices.find(conditions.model or model)
-    except UnknownModel as error:
+            schedule_of(conditions.prices.find(conditions.model or model), conditions)
+    except InputError as error:
         return replace(outline, skipped=str(error))
     indexes = {
         lineage: Index.build(turns, conditions.keep_tail_tokens) for lineage, turns in by_lineage(transcript.turns).items()

@@ -212,7 +212,7 @@ class Replay:
 
 
 def schedule_of(price: Price, conditions: Conditions) -> Schedule:
-    """When plans are wanted on this model. Raises ``ValueError`` where trigger and target do not fit."""
+    """When plans are wanted on this model. Raises ``InputError`` where trigger and target do not fit."""
     return schedule_for(price.context_window or WINDOW_TOKENS, conditions.trigger, conditions.target)
 
 

@@ -27,7 +27,7 @@ def replay_file(request: ReplayRequest) -> Iterator[ReplayedTurn]:
     for files in group([Path(request.path)]):
         for item in read_group(files, strict=request.strict):
             if isinstance(item, Failure):
-                raise Unreadable(item.path, item.why)
+                raise Unreadable(item.path, item.why.removeprefix(f"{item.path}: "))
             weighed = weigh(item, counter, model=request.model)
             yield from _told(list(Replay(weighed.transcript, strategy, conditions).steps()))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from holdfast.strategy import View
-from holdfast_strategies.digest.facts import TITLE, Facts
+from holdfast_strategies.digest.facts import TITLE
 from holdfast_strategies.digest.fit import Section, fit
+from holdfast_strategies.digest.read_once import facts_of, session_of
 from holdfast_strategies.digest.session import Session
 from holdfast_strategies.digest.story import decisions, goal, standing, story
 from holdfast_strategies.digest.work import commands, errors, files, todos
@@ -20,10 +21,10 @@ def digest(view: View, stop: int, budget_tokens: int) -> str:
     They are made from the caller's own blocks, never from earlier notes, so that notes upon notes lose nothing.
     What is pinned stands in the prompt verbatim and is not repeated.
     """
-    session = Session(view.source, stop)
+    session = session_of(view.source, stop)
     parts = fit(_sections(session, view), int(budget_tokens * (1 - _FACTS)), view.count)
     body = "\n\n".join(parts)
-    lines = Facts(session).text(body, budget_tokens - view.count(body) - view.count(TITLE), view.count)
+    lines = facts_of(session).text(body, budget_tokens - view.count(body) - view.count(TITLE), view.count)
     if lines:
         parts.insert(max(len(parts) - 1, 0), f"{TITLE}\n{lines}")
     return "\n\n".join(parts)

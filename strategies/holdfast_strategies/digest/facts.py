@@ -108,9 +108,10 @@ def _used(session: Session) -> Counter[str]:
     return weights
 
 
-def names(text: str) -> set[str]:
+@lru_cache(maxsize=1 << 12)
+def names(text: str) -> frozenset[str]:
     """What looks like a name, a path, an id or a number in a text."""
-    return {name for name in map(_name, set(_ATOM.findall(text))) if name}
+    return frozenset(name for name in map(_name, set(_ATOM.findall(text))) if name)
 
 
 @lru_cache(maxsize=1 << 15)

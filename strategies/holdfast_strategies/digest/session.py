@@ -114,11 +114,20 @@ class Session:
 
 
 def _root(paths: Sequence[str]) -> str:
-    """The deepest directory, at least three levels down, that holds nine of ten absolute paths; ``""`` if there is none."""
+    """The directory that relative paths start from, as far as the paths tell; ``""`` if they do not.
+
+    It is the deepest one, at least three levels down, that holds nine of ten absolute paths, or one above it from which a
+    relative path leads to a file that is also named by its absolute one.
+    """
     absolute = {path for path in paths if path.startswith("/")}
     above = Counter("/".join(parts[:depth]) for path in absolute if (parts := path.split("/")) for depth in range(4, len(parts)))
     shared = [directory for directory, number in above.items() if number * 10 >= len(absolute) * 9 and number > 1]
-    return max(shared, key=len, default="")
+    deepest = max(shared, key=len, default="")
+    relative = {path for path in paths if not path.startswith("/")}
+    for directory in sorted((one for one in above if deepest.startswith(one)), key=len, reverse=True):
+        if any(f"{directory}/{path}" in absolute for path in relative):
+            return directory
+    return deepest
 
 
 def _said_in_result(text: str) -> str:

@@ -86,12 +86,17 @@ def _text(inputs: Mapping[str, Json], *keys: str) -> str:
 
 
 def _difference(old: list[str], new: list[str], length: int) -> str:
-    before = next((line for line in old if line.strip() and line not in new), "")
-    afterwards = next((line for line in new if line.strip() and line not in old), "")
+    before, afterwards = _telling([line for line in old if line not in new]), _telling([line for line in new if line not in old])
     if not before and not afterwards:
         return ""
     parts = (f"`{clipped(line, length)}`" if line else "nothing" for line in (before, afterwards))
     return " → ".join(parts)
+
+
+def _telling(lines: list[str]) -> str:
+    """The first line long enough to say something, else the first that is not empty."""
+    filled = [line for line in lines if line.strip()]
+    return next((line for line in filled if len(line.strip()) >= 20), filled[0] if filled else "")
 
 
 def _patched(patch: str, path: str, length: int) -> str:

@@ -10,8 +10,9 @@ from importlib import resources
 from holdfast.edits import Plan
 from holdfast.errors import AskFailed
 from holdfast.strategy import Answer, Ask, Goal, Proposal, View
-from holdfast_strategies.digest import Session, digest
+from holdfast_strategies.digest import digest
 from holdfast_strategies.digest.fit import fit
+from holdfast_strategies.digest.read_once import session_of
 from holdfast_strategies.digest.story import unsaid
 from holdfast_strategies.estimate import excess, freed
 from holdfast_strategies.full.restore import restored
@@ -63,7 +64,7 @@ class Full:
     def _with_parts(self, view: View, goal: Goal, runs: list[list[Round]], summary: str) -> str:
         """The summary, then what the user said and it left out, then the newest file contents, as far as there is room."""
         left = notes_room(view, goal, runs, self.summary_tokens + self.restore_tokens) - view.count(summary)
-        session = Session(view.source, runs[-1][-1].stop)
+        session = session_of(view.source, runs[-1][-1].stop)
         words = fit([unsaid(session, view.pinned, summary)], min(left, self.summary_tokens // 3), view.count)
         files = restored(view, session, min(left - sum(map(view.count, words)), self.restore_tokens))
         return "\n\n".join([summary, *words, *([files] if files else [])])
