@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
+
+# Explaining a failure re-runs an example hundreds of times, which takes minutes on whole conversations.
+settings.register_profile("patient", deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
+settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

@@ -58,7 +58,7 @@ class Reply:
     adds_text: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
     """One request a caller makes: the whole body, when (POSIX seconds), what happened since the last, on which branch."""
 
@@ -66,6 +66,10 @@ class Step:
     now: float
     event: Event = "grow"
     branch: int = 0
+
+    def __repr__(self) -> str:
+        """Short: a failing script of whole bodies would fill the screen."""
+        return f"Step({self.event}, branch {self.branch}, at {self.now:.0f}, {len(dumps(self.body))} bytes)"
 
 
 @dataclass(frozen=True)

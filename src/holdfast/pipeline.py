@@ -136,12 +136,12 @@ def told(cause: Exception) -> str:
 
 
 def guarded(call: Callable[[], Given], blame: Callable[[Exception], HoldfastError]) -> Given:
-    """What another party's code gives: a strategy, a model, a store, a clock. Whatever it raises becomes an error of ours, never the caller's."""
+    """What another party's code gives: a strategy, a model, a store, a clock. Whatever it raises becomes an error of ours."""
     try:
         return call()
     except HoldfastError:
         raise
-    except Exception as cause:  # noqa: BLE001 - their code may raise anything
+    except Exception as cause:
         raise blame(cause) from cause
 
 
@@ -295,7 +295,7 @@ class Engine:
         pinned = line.pinned(policy.pins)
         broken = [edit for edit in plan.edits if edit not in proposed.edits and not pinned.isdisjoint(range(edit.start, edit.stop))]
         if broken:
-            raise IllegalPlan(plan.strategy, "pinned", f"thinking in block {broken[0].start}, which is pinned, could not stay behind this edit")
+            raise IllegalPlan(plan.strategy, "pinned", f"pinned thinking in block {broken[0].start} could not stay behind it")
         after = guarded(lambda: line.committed(plan, policy.scribe), lambda cause: IllegalPlan(plan.strategy, "clearable", told(cause)))
         fault = legal((piece.message for piece in after.pieces), policy.dialect)
         if fault:

@@ -238,9 +238,9 @@ class Session:
         head = self._head(body)
         best, common = None, 0
         for live in self._lives.values():
-            if len(live.wires) >= max(common, 1) and (known := self._common(live, messages)) >= max(common, 1):
-                if best is None or known > common or _rank(live, head, known) > _rank(best, head, common):
-                    best, common = live, known
+            known = self._common(live, messages) if len(live.wires) >= common else 0
+            if known > common or (best and known == common and _rank(live, head, known) > _rank(best, head, common)):
+                best, common = live, known
         if best is None or best.head is not head or common < len(best.wires):
             best = self._branch(head, best, common)
         elif common < len(messages):

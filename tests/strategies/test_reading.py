@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from holdfast_strategies.acts import acts_of, verb_of
 from holdfast_strategies.digest import digest
+from holdfast_strategies.digest.fit import Item, Section, fit
 from holdfast_strategies.outcome import outcome_of
 from holdfast_strategies.shell import shell_act, written
 from holdfast_strategies.words import abridged, clipped, own_words, shortened
@@ -169,7 +170,7 @@ def test_two_spellings_of_one_file_are_one_entry() -> None:
     work = [message for number, path in enumerate(paths) for message in does(number, "Read", {"file_path": path}, "x")]
     view = view_of(read([user("go"), *work]))
     text = digest(view, len(view.source), 800)
-    assert "relative to /home/me/app\n" in text
+    assert "relative to /home/me/app.\n" in text
     assert "- pkg/a.py: read 2x" in text
 
 
@@ -180,3 +181,22 @@ def test_an_earlier_summary_is_carried_on() -> None:
     text = digest(view, len(view.source), 2_000)
     assert "The port is 8443." in text
     assert "User: “This session" not in text
+
+
+@settings(max_examples=60)
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 400), st.integers(0, 9)), max_size=30),
+    shares=st.tuples(st.floats(0, 0.5), st.floats(0, 0.5)),
+    budget=st.integers(0, 800),
+)
+def test_sections_are_filled_by_value_and_never_beyond_the_budget(
+    lengths: list[tuple[int, int]], shares: tuple[float, float], budget: int
+) -> None:
+    """What was left out would not have fitted, or is worth no more than what was taken."""
+    items = [Item(order, value, f"{order:03} " + "x" * length) for order, (length, value) in enumerate(lengths)]
+    sections = [Section("One", items[::2], shares[0]), Section("Two", items[1::2], shares[1])]
+    text = "\n\n".join(fit(sections, budget, len))
+    told = [line for line in text.splitlines() if line[:3].isdigit()]
+    assert sum(len(line) + 1 for line in told) <= budget
+    if items and sum(len(item.text) + 1 for item in items) + 30 <= budget:
+        assert len(told) == len(items)

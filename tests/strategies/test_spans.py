@@ -13,6 +13,7 @@ from holdfast.errors import AskFailed
 from holdfast.strategy import Ask, Goal, Proposal, Strategy, View
 from holdfast.testing import ScriptedModel
 from holdfast_strategies.collapse import Collapse
+from holdfast_strategies.estimate import excess, freed
 from holdfast_strategies.full import Full
 from holdfast_strategies.full.summary import usable_summary
 from holdfast_strategies.ladder import Ladder
@@ -252,3 +253,23 @@ def test_the_ladder_skips_a_step_whose_model_fails() -> None:
     view = view_of(read(session()))
     wanted = Goal(view.tokens - 100, view.tokens)
     assert planned(Ladder((Failing(), Micro(keep_results=2))), view, wanted) == planned(Ladder((Micro(keep_results=2),)), view, wanted)
+
+
+def test_collapse_leaves_a_result_in_which_the_user_speaks() -> None:
+    """Words that came together with a tool's result are the user's as well."""
+    messages = session()
+    messages[2]["content"].append({"type": "text", "text": "stop, look at the lexer instead"})
+    view = view_of(read(messages))
+    assert "stop, look at the lexer instead" in texts_after(view, planned(Collapse(keep_rounds=0), view, goal(view, 0.01)))
+
+
+@pytest.mark.parametrize("percent", range(30, 95, 5))
+def test_collapse_gives_back_the_folds_it_does_not_need(percent: int) -> None:
+    """When a later stage frees more than was missing, other spans stay as they were."""
+    view = view_of(read(session() * 3))
+    wanted = goal(view, percent / 100)
+    plan = planned(Collapse(keep_rounds=0), view, wanted)
+    assert plan is not None
+    spare = freed(view, plan.edits) - excess(view, wanted)
+    assert spare >= 0
+    assert all(freed(view, [edit]) > spare for edit in plan.edits)

@@ -22,12 +22,14 @@ def digest(view: View, stop: int, budget_tokens: int) -> str:
     What is pinned stands in the prompt verbatim and is not repeated.
     """
     session = session_of(view.source, stop)
+    where = f"Paths without a leading / are relative to {session.root}." if session.root else ""
+    budget_tokens -= view.count(where)
     parts = fit(_sections(session, view), int(budget_tokens * (1 - _FACTS)), view.count)
     body = "\n\n".join(parts)
     lines = facts_of(session).text(body, budget_tokens - view.count(body) - view.count(TITLE), view.count)
     if lines:
         parts.insert(max(len(parts) - 1, 0), f"{TITLE}\n{lines}")
-    return "\n\n".join(parts)
+    return "\n\n".join([where, *parts] if where and parts else parts)
 
 
 def _sections(session: Session, view: View) -> list[Section]:

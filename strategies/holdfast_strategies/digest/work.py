@@ -43,8 +43,7 @@ def files(session: Session) -> Section:
         value = file.last / max(session.stop, 1) * 10 + (20 if file.edits or file.writes else 0) + min(file.edits + file.reads, 10) / 2
         line = f"- {path}: {_counts(file)}"
         items.append(Item(-file.last, value, line + (f"; last change {file.change}" if file.change else ""), line))
-    under = f", relative to {session.root}" if session.root else ""
-    return Section(f"Files, the last touched first{under}", items, 0.16)
+    return Section("Files, the last touched first", items, 0.16)
 
 
 def _note(file: _File, act: Act, path: str) -> None:
