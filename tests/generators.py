@@ -71,6 +71,9 @@ class Step:
         """Short: a failing script of whole bodies would fill the screen."""
         return f"Step({self.event}, branch {self.branch}, at {self.now:.0f}, {len(dumps(self.body))} bytes)"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
 
 @dataclass(frozen=True)
 class Script:

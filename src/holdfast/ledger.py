@@ -57,7 +57,12 @@ class Ledger:
     def inherited(self, length: int) -> Ledger:
         """What a fork that shares the first ``length`` blocks takes over: the edits that lie wholly in them."""
         shared = tuple(edit for edit in self.edits if edit.stop <= length)
-        return Ledger((Committed(0, Plan("inherited", shared, "shared with the conversation it branched from")),)) if shared else Ledger()
+        return Ledger().extended(shared)
+
+    def extended(self, edits: Iterable[Edit]) -> Ledger:
+        """The ledger with edits that a fork brings along; the same where there are none."""
+        ordered = tuple(sorted(edits, key=lambda edit: edit.start))
+        return self.commit(Plan("inherited", ordered, "shared with the conversation it branched from")) if ordered else self
 
 
 def merge(edits: Iterable[Edit]) -> tuple[Edit, ...]:

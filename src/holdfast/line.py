@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.blocks import Block, Kind, Message, Role
@@ -30,7 +30,8 @@ class OpenAccount:
 class Line:
     """One line of growth. It grows in place; a commit or a fork gives another line and leaves this one as it was.
 
-    ``source`` and ``starts``: the caller's messages and the block index of each. ``pieces``, ``sent`` and ``chain``: what goes
+    ``source``, ``starts`` and ``ages``: the caller's messages, the block index of each, and how many entries the ledger
+    had when it came. ``pieces``, ``sent`` and ``chain``: what goes
     out now, as messages, as blocks with the head, and as hash chain. ``warm``: chain lengths at which an earlier request
     left a cache entry that is believed alive until ``warm_until``. ``sent_length`` is the chain length of the last request,
     ``given_tokens`` the weight of the history as the caller keeps it. ``origin`` is, for each block sent, its position in the caller's
@@ -44,6 +45,7 @@ class Line:
     listed: set[int] = field(default_factory=set)
     source: list[Message] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
+    ages: list[int] = field(default_factory=list)
     size: int = 0
     given_tokens: int = 0
     grammar: Grammar = field(default_factory=Grammar)
@@ -77,6 +79,7 @@ class Line:
             before = self.tokens
             self.starts.append(self.size)
             self.source.append(message)
+            self.ages.append(len(self.ledger.entries))
             self.grammar.feed(message)
             self._append(untouched(message, self.size))
             self.size += len(message.blocks)
@@ -89,14 +92,20 @@ class Line:
         self.chain.extend(piece.message.blocks)
         self.sent.extend(piece.message.blocks)
 
-    def fork(self, messages: int, scribe: Scribe, head: tuple[Block, ...] | None = None) -> Line:
-        """A line that shares the first ``messages`` messages, under the same or another head, and inherits the edits that lie in them."""
+    def fork(self, messages: int, scribe: Scribe, head: tuple[Block, ...] | None = None, binds: bool = False) -> Line:
+        """A line that shares the first ``messages`` messages, under the same or another head, and inherits the edits that lie in them.
+
+        Where the model ``binds`` thinking to its prefix, thinking made behind edits that are not inherited leaves.
+        """
         size = self.starts[messages] if messages < len(self.source) else self.size
         line = Line.begin(self.head if head is None else head, self.grammar.dialect)
         line.ledger = self.ledger.inherited(size)
         same = head is None or len(head) == len(self.head)
         line.listed = {place for place in self.listed if same and len(self.head) * (head is not None) <= place < len(self.head) + size}
+        if binds:
+            line.ledger = line.ledger.extended(self._unbound(messages, line.ledger.edits))
         line.source, line.starts, line.size = self.source[:messages], self.starts[:messages], size
+        line.ages = [len(line.ledger.entries)] * messages
         for message in line.source:
             line.grammar.feed(message)
             line.given_tokens += message.tokens
@@ -105,8 +114,19 @@ class Line:
         common = shared(self.chain.ids[: self.chain.length], line.chain.ids)
         line.warm = [length for length in self.warm if length <= common]
         line.warm_until = self.warm_until
-        line.rearmed_at, line.turns = self.rearmed_at, self.turns
+        line.rearmed_at, line.turns, line.sent_length = self.rearmed_at, self.turns, min(common, self.sent_length)
         return line
+
+    def _unbound(self, messages: int, edits: Sequence[Edit]) -> list[Drop]:
+        """Drops for thinking in the first ``messages`` messages that was made behind other edits than ``edits``."""
+        gone = {index for edit in edits for index in range(edit.start, edit.stop)}
+        made = {age: Ledger(self.ledger.entries[:age]).edits for age in set(self.ages[:messages])}
+        drops = []
+        for message, start, age in zip(self.source[:messages], self.starts, self.ages, strict=False):
+            for index, block in enumerate(message.blocks, start):
+                if block.kind is Kind.THINKING and index not in gone and _before(made[age], index) != _before(edits, index):
+                    drops.append(Drop(index, index + 1))
+        return drops
 
     def committed(self, plan: Plan, scribe: Scribe) -> Line:
         """The line with one more plan on its ledger; what stands before the plan's first edit is shared work, not done again."""
@@ -117,7 +137,7 @@ class Line:
         begin = self.starts[first]
         blocks = len(self.head) + sum(len(piece.message.blocks) for piece in self.pieces[:keep])
         line = Line(self.head, self.chain.fork(blocks), self.sent[:blocks], self.origin[:blocks], set(self.listed))
-        line.source, line.starts, line.size = list(self.source), list(self.starts), self.size
+        line.source, line.starts, line.ages, line.size = list(self.source), list(self.starts), list(self.ages), self.size
         line.grammar, line.ledger, line.pieces = self.grammar.copy(), ledger, self.pieces[:keep]
         later = [edit for edit in ledger.edits if edit.start >= begin]
         for piece in apply(self.source[first:], begin, later, scribe):
@@ -232,3 +252,7 @@ class Line:
                 if block.kind is Kind.THINKING and index >= start and not any(a <= index < b for a, b in gone):
                     drops.append(Drop(index, index + 1))
         return drops
+
+
+def _before(edits: Sequence[Edit], index: int) -> list[Edit]:
+    return [edit for edit in edits if edit.start < index]

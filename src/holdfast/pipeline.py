@@ -155,6 +155,10 @@ class Engine:
         """A new lineage."""
         return Line.begin(head, self.policy.dialect)
 
+    def fork(self, line: Line, messages: int, head: tuple[Block, ...] | None = None) -> Line:
+        """A lineage that shares the first ``messages`` messages of another, under the same head or the one given."""
+        return line.fork(messages, self.policy.scribe, head, self.policy.binds_thinking)
+
     def step(
         self, line: Line, now: float, ask: Asker | None = None, caller_marks: tuple[Mark, ...] = (), goal: Goal | None = None
     ) -> Outcome:

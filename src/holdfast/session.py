@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import is_
+from typing import TypeAlias
 
-from cachetools import LRUCache
+from cachetools import FIFOCache
 
 from holdfast.blocks import Block, Kind, Mark
 from holdfast.edits import Piece, Scribe
@@ -105,7 +106,7 @@ class Session:
             pins=options.pins,
         )
         self._engine = Engine(policy)
-        self._lives: LRUCache[int, _Live] = LRUCache(options.lineages)
+        self._lives: FIFOCache[int, _Live] = FIFOCache(options.lineages)  # by last use: see _find
         self._count = 0
         self._moment = 0.0
         self._last: _Live | None = None
@@ -167,10 +168,13 @@ class Session:
         return body, Trace(0, 0, 0, 0, 0, (), f"left alone: {error}", errors=(error,))
 
     def _prepare(self, body: Mapping[str, Json], failure: HoldfastError | None) -> tuple[Mapping[str, Json], Trace]:
+        raw = body.get(self._wire.messages_key)
+        if not isinstance(raw, list | tuple) and not (isinstance(raw, str) and self._wire.dialect == "openai-responses"):
+            return self._as_it_came(body, HoldfastError("a request without messages"))
         messages = self._wire.history(body)
-        live, common, moved = self._find(body, messages)
+        live, common, moved, suspects = self._find(body, messages)
         self._last = live
-        marks = self._wire.read_marks(body)
+        marks = self._marks(body, live.line, messages, [*suspects, *range(common, len(messages))])
         automatic = self._automatic(body, live.line)
         fault = _fault(live.line, marks, automatic)
         if fault:
@@ -215,6 +219,16 @@ class Session:
             changed += not (same_form(first, raw) or same_form(first, self._plain(raw)))
         return changed
 
+    def _marks(self, body: Mapping[str, Json], line: Line, messages: Sequence[Json], suspects: Sequence[int]) -> tuple[Mark, ...]:
+        """The caller's marks. Of the messages only ``suspects`` are read: one that equals its snapshot, which has none, has none either."""
+        if isinstance(body.get(self._wire.messages_key), str):
+            return self._wire.read_marks(body)
+        key, head = self._wire.messages_key, len(line.head)
+        leading = (body.get(key) or ())[: self._wire.leading(body)]
+        places = [*range(head), *(head + line.starts[n] + index for n in suspects for index in range(len(line.source[n].blocks)))]
+        found = self._wire.read_marks({**body, key: [*leading, *(messages[n] for n in suspects)]})
+        return tuple(replace(mark, position=places[mark.position]) for mark in found)
+
     def _automatic(self, body: Mapping[str, Json], line: Line) -> tuple[Mark, ...]:
         """The mark that the API itself sets on the last block, for a top-level ``cache_control``; it takes one of the four slots."""
         control = body.get("cache_control")
@@ -230,29 +244,32 @@ class Session:
             line = live.line = self._engine.sent(outcome, live.at)
             line.listed.update(line.origin[mark.position] for mark in live.marks if isinstance(line.sent[mark.position].wire, str))
 
-    def _find(self, body: Mapping[str, Json], messages: Sequence[Json]) -> tuple[_Live, int, list[int]]:
-        """The lineage this body continues, grown by what is new; how many of its messages are old, and which of those are other objects.
+    def _find(self, body: Mapping[str, Json], messages: Sequence[Json]) -> tuple[_Live, int, list[int], list[int]]:
+        """The lineage this body continues, grown by what is new; how many of its messages are old, and which of those are other objects
+        or may carry marks.
 
-        It is the one that shares most; of several the one under the same head, then the one that ends there, then the one used last.
+        It is the one that this body wholly continues under the same head; else the one that shares most, and of several that do, one under
+        the same head, then the one that ends there, then the one used last.
         """
         head = self._head(body)
-        best, common = None, 0
+        best, common, suspects, highest = None, 0, list[int](), _NO_RANK
         for live in self._lives.values():
-            known = self._common(live, messages) if len(live.wires) >= common else 0
-            if known > common or (best and known == common and _rank(live, head, known) > _rank(best, head, common)):
-                best, common = live, known
+            known, unequal = self._common(live, messages) if len(live.wires) >= common or live.head is head else (0, [])
+            if known and (rank := _rank(live, head, known)) > highest:
+                best, common, suspects, highest = live, known, unequal, rank
         if best is None or best.head is not head or common < len(best.wires):
             best = self._branch(head, best, common)
         elif common < len(messages):
             self._confirm(best)
         self._count += 1
         best.used = self._count
+        self._lives.pop(best.number, None)  # used last, forgotten last; looking at them all must not count as use
         self._lives[best.number] = best
         before, now = best.given[:common], messages[:common]
         moved = [] if all(map(is_, before, now)) else [n for n, (old, raw) in enumerate(zip(before, now, strict=True)) if old is not raw]
         best.given[:common] = now
         self._grow(best, messages[common:])
-        return best, common, moved
+        return best, common, moved, suspects
 
     def _head(self, body: Mapping[str, Json]) -> Head:
         """The head of this body, as it was first sent if it was sent before."""
@@ -267,15 +284,17 @@ class Session:
     def _plain(self, raw: Json) -> Json:
         return self._wire.read_message(raw).wire
 
-    def _common(self, live: _Live, messages: Sequence[Json]) -> int:
-        """How many leading messages are the snapshots', apart from marks."""
-        count = len(live.wires)
+    def _common(self, live: _Live, messages: Sequence[Json]) -> tuple[int, list[int]]:
+        """How many leading messages are the snapshots', apart from marks, and which of those are not equal to them."""
+        count, unequal = len(live.wires), list[int]()
         if messages[:count] == live.wires:
-            return count
+            return count, unequal
         for ordinal, (known, raw) in enumerate(zip(live.wires, messages, strict=False)):
-            if known != raw and not _alike(known, self._plain(raw)):
-                return ordinal
-        return min(count, len(messages))
+            if known != raw:
+                if not _alike(known, self._plain(raw)):
+                    return ordinal, unequal
+                unequal.append(ordinal)
+        return min(count, len(messages)), unequal
 
     def _branch(self, head: Head, parent: _Live | None, common: int) -> _Live:
         """A lineage of its own, from what it shares with ``parent``. A head that went out as a list before does so again."""
@@ -286,7 +305,7 @@ class Session:
             live.line.listed.update(place for place in (same.line.listed if same else ()) if place < len(head.blocks))
             return live
         other = None if parent.head is head else head.blocks
-        live = _Live(self._count, parent.line.fork(common, self._engine.policy.scribe, other), head)
+        live = _Live(self._count, self._engine.fork(parent.line, common, other), head)
         live.wires, live.given = parent.wires[:common], parent.given[:common]
         return live
 
@@ -325,12 +344,19 @@ class Session:
         return self._wire.write_message(piece.message, {})
 
 
-def _rank(live: _Live, head: Head, known: int) -> tuple[bool, bool, int]:
-    return live.head is head, known == len(live.wires), live.used
+_Rank: TypeAlias = tuple[bool, int, bool, bool, int]
+_NO_RANK: _Rank = (False, 0, False, False, 0)
+
+
+def _rank(live: _Live, head: Head, known: int) -> _Rank:
+    same, whole = live.head is head, known == len(live.wires)
+    return same and whole, known, same, whole, live.used
 
 
 def _fault(line: Line, marks: Sequence[Mark], automatic: Sequence[Mark]) -> str | None:
     """What is not legal in a request as it came: such a request goes out as it is."""
+    if not line.source:
+        return "a request without messages"
     if line.grammar.fault or line.grammar.open_calls:
         return line.grammar.fault or f"tool calls without results: {', '.join(sorted(line.grammar.open_calls))}"
     if len({mark.position for mark in (*marks, *automatic)}) > MARKS:

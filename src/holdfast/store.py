@@ -28,7 +28,7 @@ class Store(Protocol):
         """Keep these. Raises ``StoreError`` if that cannot be done."""
 
     def get(self, name: str) -> Json | None:
-        """The provider's JSON of the block kept under ``name`` (a whole key or its first digits), or ``None``."""
+        """The provider's JSON of the block kept under ``name`` (a whole fingerprint or its first 12 digits), or ``None``."""
 
 
 class MemoryStore:
@@ -53,7 +53,8 @@ class MemoryStore:
 class FileStore:
     """Keeps blocks in an SQLite file, for as long as the file is there. Safe for several threads.
 
-    A file that is no database is set aside as ``<name>.corrupt`` and never overwritten.
+    A file that is no database is set aside as ``<name>.corrupt`` and never overwritten. Raises ``StoreError`` where
+    the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,6 +62,8 @@ class FileStore:
         self._lock = threading.Lock()
         try:
             self._database = self._open()
+        except sqlite3.OperationalError as error:  # locked, or a place where no file can be: not a corrupt file
+            raise StoreError(f"{path}: {error}") from error
         except sqlite3.DatabaseError:
             aside = path.with_name(path.name + ".corrupt")
             if aside.exists():
@@ -70,12 +73,16 @@ class FileStore:
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, check_same_thread=False, timeout=1.0, isolation_level=None)
-        database.execute("CREATE TABLE IF NOT EXISTS blocks (name TEXT PRIMARY KEY, wire TEXT NOT NULL) WITHOUT ROWID")
+        try:
+            database.execute("CREATE TABLE IF NOT EXISTS blocks (name TEXT PRIMARY KEY, wire TEXT NOT NULL) WITHOUT ROWID")
+        except sqlite3.Error:
+            database.close()
+            raise
         return database
 
     def put(self, blocks: Iterable[Block]) -> None:
         """Keep these. A full disk or a locked file raises ``StoreError``."""
-        rows = [(key(block), json.dumps(block.wire, ensure_ascii=False)) for block in blocks]
+        rows = [(key(block), json.dumps(block.wire)) for block in blocks]
         try:
             with self._lock:
                 self._database.executemany("INSERT OR IGNORE INTO blocks VALUES (?, ?)", rows)
@@ -89,7 +96,10 @@ class FileStore:
                 row = self._database.execute("SELECT wire FROM blocks WHERE name = ?", (name[:12],)).fetchone()
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
-        return freeze(json.loads(row[0])) if row else None
+        try:
+            return freeze(json.loads(row[0])) if row else None
+        except ValueError as error:
+            raise StoreError(f"{self._path}: what is kept under {name[:12]} cannot be read: {error}") from error
 
     def close(self) -> None:
         """Close the file."""

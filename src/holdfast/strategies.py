@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -39,6 +40,12 @@ def registered() -> dict[str, type[Strategy]]:
     Raises:
         InputError: what is registered under a name cannot be imported.
     """
+    return dict(_registered())
+
+
+@lru_cache(maxsize=1)
+def _registered() -> dict[str, type[Strategy]]:
+    # The entry points of all installed distributions are read from disk: once a process is enough.
     found: dict[str, type[Strategy]] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         if entry.name not in found:

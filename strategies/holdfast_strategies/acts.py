@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from cachetools import LRUCache
+
 from holdfast.blocks import Block, Kind, Role
 from holdfast.frozen import Json
 from holdfast_strategies.shell import shell_act, written
@@ -127,13 +129,27 @@ def _target(tool: str, verb: Verb, inputs: Mapping[str, Json]) -> str:
     return next((value.strip() for value in inputs.values() if isinstance(value, str)), "")
 
 
+_calls: LRUCache[bytes, tuple[str, Verb, str, Mapping[str, Json]]] = LRUCache(1 << 12)  # by fingerprint: each plan reads them all again
+
+
 def _act(block: Block, index: int) -> Act:
+    read = _calls.get(block.fingerprint) if block.fingerprint else None
+    if read is None:
+        read = _read(block)
+        if block.fingerprint:
+            _calls[block.fingerprint] = read
+    tool, verb, target, inputs = read
+    return Act(tool, verb, target, index, inputs=inputs)
+
+
+def _read(block: Block) -> tuple[str, Verb, str, Mapping[str, Json]]:
+    """Tool, verb, target and input of a call."""
     inputs, tool = inputs_of(block), block.tool or "tool"
     verb = verb_of(tool, inputs)
     target = _target(tool, verb, inputs)
     if verb == "run":
         verb, target = shell_act(target)
-    return Act(tool, verb, target, index, inputs=inputs)
+    return tool, verb, target, inputs
 
 
 def _failed(block: Block) -> bool:

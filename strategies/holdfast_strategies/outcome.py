@@ -7,6 +7,8 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 from holdfast_strategies.acts import Act
 from holdfast_strategies.words import clipped
 
@@ -67,8 +69,22 @@ def status_of(body: str) -> int | None:
     return int(next(group for group in match.groups() if group is not None)) if match else None
 
 
+_known: LRUCache[tuple[str, str, bool, str], Outcome] = LRUCache(1 << 11)
+_LONGEST = 50_000  # characters of a result whose outcome is remembered
+
+
 def outcome_of(act: Act) -> Outcome:
     """How an act went. Lines are searched for errors where it failed, or where it was a test, a build or a check."""
+    if len(act.body) > _LONGEST:
+        return _outcome(act)
+    key = act.verb, act.target, act.error, act.body
+    found = _known.get(key)
+    if found is None:
+        found = _known[key] = _outcome(act)
+    return found
+
+
+def _outcome(act: Act) -> Outcome:
     text = plain(act.body)
     lines = [line for line in text.splitlines() if line.strip()]
     status = status_of(act.body) if act.verb in ("run", "read", "search", "list") else None

@@ -104,7 +104,7 @@ def canonical(body: Body) -> list[tuple[str, bytes]]:
     return sorted((name, dumps(value)) for name, value in body.items())
 
 
-def working(turns: int, dialect: Dialect = "anthropic", thinking: bool = False, size: int = 60, binds: bool = False) -> list[Step]:
+def working(turns: int, dialect: Dialect = "anthropic", thinking: bool = False, size: int = 200, binds: bool = False) -> list[Step]:
     """The requests of a conversation with a call at each turn, 20 seconds apart: always the same, and long enough to be shortened."""
     conversation = start(dialect, binds=binds)
     steps = [Step(conversation.body(), 1_760_000_000.0)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -23,7 +25,6 @@ from tests.contract.subjects import (
     NAMES,
     NEVER,
     SMALL,
-    Sent,
     canonical,
     faults,
     of_script,
@@ -37,6 +38,7 @@ from tests.mutants import unmarked
 
 DIALECTS: tuple[Dialect, ...] = ("anthropic", "openai-chat", "openai-responses")
 OPENAI: tuple[Dialect, ...] = ("openai-chat", "openai-responses")
+steady_script = st.sampled_from(DIALECTS).flatmap(lambda dialect: scripts(dialect, events=("retry", "fork", "edited")))
 any_script = st.sampled_from(DIALECTS).flatmap(scripts)
 every_strategy = pytest.mark.parametrize("name", NAMES)
 every_active_strategy = pytest.mark.parametrize("name", ACTIVE)
@@ -47,6 +49,11 @@ def parts(value: Any) -> list[Any]:
     """A message's or system's blocks without marks, a bare string as the one block it becomes under a mark."""
     value = unmarked(value)
     return [{"type": "text", "text": value}] if isinstance(value, str) else value
+
+
+def bare(block: Block) -> bytes:
+    """A block's bytes, a string being the text block that it becomes under a mark."""
+    return dumps({"type": "text", "text": block.wire} if isinstance(block.wire, str) else block.wire)
 
 
 def anthropic_blocks(body: Body) -> list[bytes]:
@@ -102,20 +109,20 @@ def test_an_old_message_in_other_bytes_goes_out_as_first_sent(dialect: Dialect, 
     subject = session("none", dialect, marking=marking)
     bodies = [step.body for step in working(3, dialect)]
     live = bodies[2]
-    before, _ = subject.prepare(live, 0.0)
-    first = dumps(unmarked(before))
+    before = json.loads(dumps(unmarked(subject.prepare(live, 0.0)[0])))
     subject.observe()
     changed = live if in_place else bodies[3]
     history = changed[HISTORY[dialect]]
     if in_place:
         history.extend(bodies[3][HISTORY[dialect]][len(history) :])
-    at = next((n for n in range(1, 3) if change(history, n)), 1) if change is swap else change(history, 1) or 1
+    at = next((n for n in range(1, 3) if change(history, n) is not False), None)
+    if at is None:
+        pytest.skip("no message of this dialect holds a number")
     after, trace = subject.prepare(changed, 1.0)
-    old = unmarked(after)[HISTORY[dialect]][: len(first_history := unmarked(before)[HISTORY[dialect]])]
-    assert dumps(old) == dumps(first_history)
-    assert dumps({**unmarked(before), HISTORY[dialect]: first_history}) == first
-    if change is reorder or dumps(history[at]) != dumps(old[at]):
-        assert trace.repaired == 1 or (marking and in_place and change is swap)
+    old = unmarked(after)[HISTORY[dialect]][: len(before[HISTORY[dialect]])]
+    assert dumps(old) == dumps(before[HISTORY[dialect]])
+    if dumps(history[at]) != dumps(old[at]) and not (marking and in_place and change is swap):
+        assert trace.repaired == 1  # where marks move in any case, a change deep inside an old object is repaired without being looked for
 
 
 @every_dialect
@@ -137,7 +144,7 @@ def test_without_marks_first_sent_bytes_go_out_too(script: Script, in_place: boo
     """Handing back the caller's own object never hands on other bytes than were sent before."""
     told = run(of_script("none", script), script.in_place() if in_place else script.steps)
     history = HISTORY[script.dialect]
-    for earlier, later in zip(told, told[1:], strict=False):
+    for earlier, later in pairwise(told):
         count = len(earlier.body[history])
         assert dumps(later.body[history][:count]) == dumps(earlier.body[history])
         assert (dumps(later.body) == dumps(later.given)) == (later.trace.repaired == 0)
@@ -218,7 +225,7 @@ def test_the_budget_is_met_or_said_to_be_out_of_reach(name: str, script: Script,
 
 @every_strategy
 @patient
-@given(script=any_script, modulus=st.integers(2, 4))
+@given(script=steady_script, modulus=st.integers(2, 4))
 def test_pinned_blocks_keep_their_bytes(name: str, script: Script, modulus: int) -> None:
     """Whatever the user pins goes out as it came, and so do head and first message."""
 
@@ -227,34 +234,26 @@ def test_pinned_blocks_keep_their_bytes(name: str, script: Script, modulus: int)
 
     subject = of_script(name, script, pins=pins, schedule=Schedule(600, 200, 1_000_000), keep_tail_tokens=60)
     wire = of(script.dialect)
-    for sent in run(subject, (step for step in script.steps if step.event not in ("reordered", "swapped"))):
+    for sent in run(subject, script.steps):
         given, out = wire.read(sent.given), wire.read(sent.body)
-        going = [dumps(parts(block.wire)) for block in out.blocks]
+        going = [bare(block) for block in out.blocks]
         for block in [block for block in given.blocks if pins(block)] + list(given.messages[0].blocks):
-            assert dumps(parts(block.wire)) in going
+            assert bare(block) in going
 
 
 @every_active_strategy
 @patient
-@given(script=any_script)
+@given(script=steady_script)
 def test_what_left_the_prompt_is_in_the_store(name: str, script: Script) -> None:
     """Every block of the caller's that is not sent can be had back under its key, byte for byte."""
     store = MemoryStore()
     subject = of_script(name, script, store=store)
     wire = of(script.dialect)
     for sent in run(subject, script.steps):
-        if not sent.trace.commit or sent.trace.repaired:
-            continue
-        going = {dumps(parts(block.wire)) for block in wire.read(sent.body).blocks}
+        going = {bare(block) for block in wire.read(sent.body).blocks}
         for block in wire.read(sent.given).blocks:
-            if dumps(parts(block.wire)) not in going:
-                kept = store.get(block.fingerprint.hex()[:12])
-                assert kept is not None or repaired_before(sent, script), block
-
-
-def repaired_before(sent: Sent, script: Script) -> bool:
-    """Whether the caller has by now changed bytes in place, so that its blocks have other keys than those first sent."""
-    return any(step.event in ("reordered", "swapped") for step in script.steps)
+            if bare(block) not in going:
+                assert store.get(block.fingerprint.hex()[:12]) == block.wire
 
 
 @every_dialect
@@ -315,16 +314,18 @@ def test_an_illegal_request_goes_out_as_it_came_and_later_ones_recover(name: str
         assert trace.errors == ()
 
 
+NONSENSE: list[Any] = [None, 7, "x", [], [None], [7], [{}], {"role": "user"}, [{"role": "user", "content": 7}]]
+
+
 @patient
-@given(bodies=conversations(), junk=st.sampled_from([None, 7, "x", [], [None], [7], [{}], {"role": "user"}, [{"role": "user", "content": 7}]]))
+@given(bodies=conversations(max_turns=2), junk=st.sampled_from(NONSENSE))
 def test_nonsense_goes_out_as_it_came(bodies: list[Body], junk: Any) -> None:
     """A body that cannot be read, whatever it holds, is the provider's to refuse; the conversation goes on."""
     subject = session("ladder")
     for body in bodies:
         bad = {**body, "messages": junk}
-        before = dumps(bad)
         sent, _ = subject.prepare(bad, 0.0)
-        assert dumps(unmarked(sent)) == before or sent is bad
+        assert sent is bad or dumps(unmarked(sent)["messages"]) == dumps(junk)
         subject.observe(failed=True)
         assert subject.prepare(body, 0.0)[1].errors == ()
         subject.observe()

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import active_children
 
 from holdfast.calibrate import weigh
 from holdfast.errors import InputError
@@ -130,6 +131,8 @@ def _in_processes(executor: Executor, groups: Sequence[Group], request: CompareR
             yield pending[future], future.result()
     except (KeyboardInterrupt, InputError):
         executor.shutdown(wait=False, cancel_futures=True)
+        for worker in active_children():  # who stops half-way does not want to wait for what is under way
+            worker.terminate()
         raise
 
 

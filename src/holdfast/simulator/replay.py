@@ -142,7 +142,7 @@ class Replay:
                 parent, common = lane.line, known
         if parent is None:
             return engine.begin(turn.prompt.head)
-        return parent.fork(common, engine.policy.scribe, turn.prompt.head)
+        return engine.fork(parent, common, turn.prompt.head)
 
     def _engine(self, turn: Turn, price: Price) -> Engine:
         ttl = self._conditions.ttl or self._recorded_ttl(turn)

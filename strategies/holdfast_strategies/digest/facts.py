@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 
-from holdfast.blocks import Kind, Role
+from cachetools import LRUCache
+
+from holdfast.blocks import Block, Kind, Role
 from holdfast_strategies.digest.session import Session
 from holdfast_strategies.words import clipped, is_chatter
 
@@ -40,10 +42,10 @@ class Facts:
     def ranked(self) -> list[tuple[int, str]]:
         """Block and line of each."""
         weights = _used(self.session)
-        places = _Places(self.session)
+        places = _places_of(self.session)
         value: dict[tuple[int, str], int] = {}
         for name in sorted(weights, key=lambda name: (-weights[name], name))[:_NAMES]:
-            found = places.first(name)
+            found = places.first(name, self.session.stop)
             if found and _worth(self.session, *found):
                 value[found] = value.get(found, 0) + weights[name]
         return sorted(value, key=lambda found: (-value[found] / (len(found[1]) + _PLACE), found))
@@ -103,9 +105,22 @@ def _used(session: Session) -> Counter[str]:
             for name in names(block.text[:_CHARACTERS]):
                 weights[name] += 10 + 20 * index // session.stop
         elif block.kind is Kind.TOOL_RESULT:
-            for name in set(_DEFINED.findall(block.text)):
+            for name in _defined_in(block):
                 weights[name] += 3 + 7 * index // session.stop
     return weights
+
+
+_definitions: LRUCache[bytes, frozenset[str]] = LRUCache(1 << 12)  # by fingerprint: each digest reads all results again
+
+
+def _defined_in(block: Block) -> frozenset[str]:
+    """The names that a result defines."""
+    found = _definitions.get(block.fingerprint) if block.fingerprint else None
+    if found is None:
+        found = frozenset(_DEFINED.findall(block.text))
+        if block.fingerprint:
+            _definitions[block.fingerprint] = found
+    return found
 
 
 @lru_cache(maxsize=1 << 12)
@@ -122,32 +137,69 @@ def _name(word: str) -> str:
 
 
 class _Places:
-    """Finds the line on which a name first stood."""
+    """Finds the line on which a name first stood. It grows with its history: what was found once stays the first place."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self) -> None:
+        self.prints: list[bytes] = []
+        self.kinds: list[Kind] = []
         self.offsets: list[int] = []
-        parts, at = [], 0
-        for index in range(session.stop):
-            block = session.source[index]
+        self.text = ""
+        self._known: dict[str, int] = {}
+        self._upto: dict[str, int] = {}
+
+    def holds(self, prints: Sequence[bytes]) -> bool:
+        """Whether one of the two histories begins with the other."""
+        shared = min(len(prints), len(self.prints))
+        return self.prints[:shared] == prints[:shared]
+
+    def grow(self, source: Sequence[Block], prints: Sequence[bytes]) -> None:
+        """Take in the blocks that are new."""
+        parts, at = [self.text] if self.prints else [], len(self.text) + 1 if self.prints else 0
+        for index in range(len(self.prints), len(prints)):
+            block = source[index]
             text = block.text if block.kind in (Kind.TEXT, Kind.TOOL_RESULT, Kind.TOOL_USE) else ""
             self.offsets.append(at)
+            self.kinds.append(block.kind)
             parts.append(text)
             at += len(text) + 1
+        self.prints += prints[len(self.prints) :]
         self.text = "\n".join(parts)
 
-    def first(self, name: str) -> tuple[int, str] | None:
-        """The block and the line, shortened around the name; ``None`` where it first stood in the input of a call."""
-        at = self.text.find(name)
-        if at < 0:
-            return None
+    def first(self, name: str, stop: int) -> tuple[int, str] | None:
+        """The block and the line, shortened around the name; ``None`` where it first stood in the input of a call, or behind ``stop``."""
+        at = self._find(name)
         index = bisect_right(self.offsets, at) - 1
-        if self.session.source[index].kind is Kind.TOOL_USE:
+        if at < 0 or index >= stop or self.kinds[index] is Kind.TOOL_USE:
             return None
         begin = self.text.rfind("\n", 0, at) + 1
         end = self.text.find("\n", at)
         line = self.text[begin : end if end >= 0 else len(self.text)]
         return index, _around(line, at - begin, len(name))
+
+    def _find(self, name: str) -> int:
+        at = self._known.get(name)
+        if at is None:
+            at = self.text.find(name, self._upto.get(name, 0))
+            if at >= 0:
+                self._known[name] = at
+            else:
+                self._upto[name] = max(0, len(self.text) - len(name))
+        return at
+
+
+_recent: deque[_Places] = deque(maxlen=4)  # a session's text each
+
+
+def _places_of(session: Session) -> _Places:
+    """Where names stand in a history; one that was seen shorter is only read on."""
+    prints = [block.fingerprint for block in session.source[: session.stop]]
+    places = next((known for known in _recent if all(prints) and known.holds(prints)), None)
+    if places is None:
+        places = _Places()
+        _recent.append(places)
+    if len(places.prints) < len(prints):
+        places.grow(session.source, prints)
+    return places
 
 
 def _around(line: str, at: int, length: int) -> str:
