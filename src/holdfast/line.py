@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from holdfast.blocks import Block, Kind, Message, Role
+from holdfast.blocks import Block, Kind, Mark, Message, Role
 from holdfast.edits import Drop, Edit, Piece, Plan, Scribe, apply, untouched
 from holdfast.ledger import Ledger
 from holdfast.prefix import Chain, chain_head, shared
@@ -92,10 +92,18 @@ class Line:
         self.chain.extend(piece.message.blocks)
         self.sent.extend(piece.message.blocks)
 
-    def fork(self, messages: int, scribe: Scribe, head: tuple[Block, ...] | None = None, binds: bool = False) -> Line:
+    def fork(
+        self,
+        messages: int,
+        scribe: Scribe,
+        head: tuple[Block, ...] | None = None,
+        binds: bool = False,
+        source: Sequence[Message] | None = None,
+    ) -> Line:
         """A line that shares the first ``messages`` messages, under the same or another head, and inherits the edits that lie in them.
 
-        Where the model ``binds`` thinking to its prefix, thinking made behind edits that are not inherited leaves.
+        Where the model ``binds`` thinking to its prefix, thinking made behind edits that are not inherited leaves. ``source`` are the same
+        messages where they have been weighed anew.
         """
         size = self.starts[messages] if messages < len(self.source) else self.size
         line = Line.begin(self.head if head is None else head, self.grammar.dialect)
@@ -104,7 +112,8 @@ class Line:
         line.listed = {place for place in self.listed if same and len(self.head) * (head is not None) <= place < len(self.head) + size}
         if binds:
             line.ledger = line.ledger.extended(self._unbound(messages, line.ledger.edits))
-        line.source, line.starts, line.size = self.source[:messages], self.starts[:messages], size
+        line.source = self.source[:messages] if source is None else list(source)
+        line.starts, line.size = self.starts[:messages], size
         line.ages = [len(line.ledger.entries)] * messages
         for message in line.source:
             line.grammar.feed(message)
@@ -151,17 +160,27 @@ class Line:
     def marked(self, lengths: Iterable[int], at: float, ttl: float) -> None:
         """A request went out at ``at`` with marks behind these chain lengths; its entries live for ``ttl`` seconds.
 
-        Reading a prefix is taken to refresh the entries it passes, so all live as long as the newest.
+        Reading a prefix is taken to refresh the entries it passes, so all live as long as the newest. A mark at or before what is read
+        writes no entry.
         """
         if at > self.warm_until:
             self.warm.clear()
-        for length in lengths:
-            place = bisect_left(self.warm, length)
-            if place == len(self.warm) or self.warm[place] != length:
-                self.warm.insert(place, length)
+        read = self.warm[-1] if self.warm else 0
+        self.warm.extend(sorted(length for length in set(lengths) if length > read))
         self.warm_until = at + ttl
         self.sent_length = self.chain.length
         self.turns += 1
+
+    def warmed(self, length: int, until: float) -> None:
+        """Somebody else is known to have left an entry at this chain length, alive until then."""
+        place = bisect_left(self.warm, length)
+        if place == len(self.warm) or self.warm[place] != length:
+            self.warm.insert(place, length)
+        self.warm_until = max(self.warm_until, until)
+
+    def went_listed(self, marks: Iterable[Mark]) -> None:
+        """Bare strings that carried a mark went out as a list of one text, and do so from now on."""
+        self.listed.update(self.origin[mark.position] for mark in marks if isinstance(self.sent[mark.position].wire, str))
 
     def takes_mark(self, place: int) -> bool:
         """Whether a mark may stand on the block sent at ``place``: not on empty text, nor on a bare string that went out as one before."""

@@ -6,7 +6,7 @@ in the simulator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -155,9 +155,11 @@ class Engine:
         """A new lineage."""
         return Line.begin(head, self.policy.dialect)
 
-    def fork(self, line: Line, messages: int, head: tuple[Block, ...] | None = None) -> Line:
+    def fork(
+        self, line: Line, messages: int, head: tuple[Block, ...] | None = None, source: Sequence[Message] | None = None
+    ) -> Line:
         """A lineage that shares the first ``messages`` messages of another, under the same head or the one given."""
-        return line.fork(messages, self.policy.scribe, head, self.policy.binds_thinking)
+        return line.fork(messages, self.policy.scribe, head, self.policy.binds_thinking, source)
 
     def step(
         self, line: Line, now: float, ask: Asker | None = None, caller_marks: tuple[Mark, ...] = (), goal: Goal | None = None
@@ -192,7 +194,7 @@ class Engine:
             marks=marks,
             reason=self._reason(attempt, line),
             commit=commit,
-            unreachable=BudgetUnreachable(line.tokens, self.policy.schedule.limit, sorted(line.pinned(self.policy.pins))) if over else None,
+            unreachable=BudgetUnreachable(line.tokens, self.policy.schedule.limit, sorted(self._pinned(line))) if over else None,
             errors=(attempt.error,) if attempt.error else (),
             asked=tuple(answer.usage for answer in attempt.answers),
         )
@@ -264,14 +266,13 @@ class Engine:
             tokens_removed=removed,
             warm_tokens=warm,
             rewritten_tokens=rewritten,
-            break_even_turn=break_even(removed, rewritten, _cost(calls, policy.tariff), policy.tariff),
+            break_even_turn=break_even(removed, rewritten, _cost(calls, policy.tariff), policy.tariff, cold=not warm),
             asked=calls,
         )
         return after, replace(attempt, commit=trace)
 
     def _propose(self, line: Line, goal: Goal, ask: Asker | None) -> Attempt:
         strategy = self.policy.strategy
-        view = line.view(self.policy.keep_tail_tokens, self.policy.pins, self.policy.count)
         paid: list[Answer] = []
 
         def answered(question: Ask) -> Answer:
@@ -281,6 +282,7 @@ class Engine:
             return paid[-1]
 
         def checked() -> Plan | None:
+            view = line.view(self.policy.keep_tail_tokens, self.policy.pins, self.policy.count)
             plan, _ = drive(strategy.plan(view, goal), answered)
             if plan is not None:
                 check_plan(plan, view)
@@ -296,7 +298,7 @@ class Engine:
         """The plan with what legality adds to it, and the line it leads to. Raises ``IllegalPlan``."""
         policy = self.policy
         plan = self._legal_everywhere(line, proposed)
-        pinned = line.pinned(policy.pins)
+        pinned = self._pinned(line)
         broken = [edit for edit in plan.edits if edit not in proposed.edits and not pinned.isdisjoint(range(edit.start, edit.stop))]
         if broken:
             raise IllegalPlan(plan.strategy, "pinned", f"pinned thinking in block {broken[0].start} could not stay behind it")
@@ -305,6 +307,13 @@ class Engine:
         if fault:
             raise IllegalPlan(plan.strategy, "legal-request", fault)
         return plan, after
+
+    def _pinned(self, line: Line) -> frozenset[int]:
+        """What keeps its bytes. Where the user's own word for it fails, nothing can be known to be free."""
+        try:
+            return guarded(lambda: line.pinned(self.policy.pins), lambda cause: StrategyRaised("pins", cause))
+        except StrategyRaised:
+            return frozenset(range(line.size))
 
     def _legal_everywhere(self, line: Line, plan: Plan) -> Plan:
         if not self.policy.binds_thinking:

@@ -242,7 +242,7 @@ class Session:
             if outcome.line is not live.line:
                 live.written = []
             line = live.line = self._engine.sent(outcome, live.at)
-            line.listed.update(line.origin[mark.position] for mark in live.marks if isinstance(line.sent[mark.position].wire, str))
+            line.went_listed(live.marks)
 
     def _find(self, body: Mapping[str, Json], messages: Sequence[Json]) -> tuple[_Live, int, list[int], list[int]]:
         """The lineage this body continues, grown by what is new; how many of its messages are old, and which of those are other objects

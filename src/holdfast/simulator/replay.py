@@ -5,6 +5,7 @@ Recorded answers stay as recorded: a counterfactual changes only prompts.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -106,12 +107,13 @@ class Replay:
         lane = self._lane(turn, engine)
         cache = self._cache(price)
         settings = self._settings(turn, price)
-        self._warm_head(cache, lane.line, turn, settings, now)
-        outcome = engine.step(lane.line, now, lambda ask, line: self._answer(ask, line, cache, settings, now))
+        self._warm_as_recorded(cache, lane, turn, settings, now)
+        outcome = engine.step(lane.line, now, lambda ask, line: self._answer(ask, line, cache, settings, now), turn.prompt.marks)
         chain = outcome.chain
         usage = cache.send(CacheRequest(chain, settings, outcome.marks, now))
         asked = sum((cost(one, price, now) for one in outcome.trace.asked), Decimal(0))
         lane.line = engine.sent(outcome, now)
+        lane.line.went_listed(outcome.marks)
         settled = engine.learn(lane.line, outcome, usage)
         usage = usage.answered(output_tokens(turn, scale(price.family)))
         step = Step(turn, lane.turns, outcome, usage, cost(usage, price, now) + asked, asked, _broken(lane.last, outcome), settled)
@@ -142,7 +144,7 @@ class Replay:
                 parent, common = lane.line, known
         if parent is None:
             return engine.begin(turn.prompt.head)
-        return engine.fork(parent, common, turn.prompt.head)
+        return engine.fork(parent, common, turn.prompt.head, messages[:common])
 
     def _engine(self, turn: Turn, price: Price) -> Engine:
         ttl = self._conditions.ttl or self._recorded_ttl(turn)
@@ -188,16 +190,21 @@ class Replay:
             known = self._named[key] = replace(turn.prompt.settings, model=price.model)
         return known
 
-    def _warm_head(self, cache: Cache, line: Line, turn: Turn, settings: Settings, now: float) -> None:
-        """What the record says of tools and system: where the bill shows them read, other sessions or this one had kept them warm.
+    def _warm_as_recorded(self, cache: Cache, lane: _Lane, turn: Turn, settings: Settings, now: float) -> None:
+        """What the record says of entries that this lineage did not write: other sessions, or a part of this one that is not in the file.
 
-        It is the same for every strategy, since none of them edits the head.
+        Where the bill shows tools and system read, they were warm. Where the first request of a lineage read more, so much of its prompt was. It
+        is the same for every strategy: none edits the head, and nothing has been edited yet when a lineage begins.
         """
+        line = lane.line
         if not isinstance(cache, AnthropicCache) or turn.usage is None or not line.head:
             return
-        first = line.chain.totals[0]
-        if 0 < first <= turn.usage.read:
-            cache.warm(line.chain, 0, settings, now + 1)
+        read = turn.usage.read * 1.01 + 50  # two counts of one text differ by a few tokens
+        first = lane.turns == 0 and not line.ledger.entries
+        length = bisect_right(line.chain.totals, read, hi=line.chain.length if first else 1) if turn.usage.read else 0
+        if length:
+            cache.warm(line.chain, length - 1, settings, now + 1)
+            line.warmed(length, now + 1)
 
     def _answer(self, ask: Ask, line: Line, cache: Cache, settings: Settings, now: float) -> Answer:
         """A question is sent as a pure extension of the live prompt: it reads what is warm and writes nothing."""
@@ -205,8 +212,8 @@ class Replay:
         chain = line.chain.fork(line.chain.length)
         note = self._wire.note(ask.instruction)
         chain.extend(block.weighed(scales.weigh(block)) for block in note.blocks)
-        frontier = line.frontier(line.sent_length, now)
-        marks = () if frontier is None else (Mark(frontier - 1, 300),)
+        warm = line.frontier(line.sent_length, now) or line.chain.head
+        marks = (Mark(warm - 1, 300),) if warm else ()
         usage = cache.send(CacheRequest(chain, settings, marks, now, writes=False))
         return Answer(ask.stand_in, usage.answered(max(ANSWER_TOKENS, scales.count(ask.stand_in))))
 

@@ -14,7 +14,7 @@ class Kept:
     """How much of what later turns needed was still there: counts of atoms, summed over turns.
 
     ``needed`` atoms; ``kept`` of them somewhere in the prompt, ``in_context`` with at least half of their line;
-    ``recoverable`` are in the prompt or in the store.
+    ``recoverable`` are in the prompt, or in a block that is in the store and whose name stands in the prompt, so that a model can ask for it.
     """
 
     needed: int = 0
@@ -33,7 +33,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One strategy on one session (or on all): R of the output schema."""
+    """One strategy on one session (or on all): R of the output schema.
+
+    ``kept`` counts all turns, ``kept_after`` those at which something had been cut from the lineage. ``unpaid_commits`` had not paid for
+    themselves when the session ended. ``waiting_turns`` went out above the trigger because nothing could be cut just then.
+    """
 
     strategy: str
     usd: Decimal
@@ -48,6 +52,9 @@ class Result:
     kept: Kept
     unreachable_turns: int = 0
     illegal_plans: int = 0
+    kept_after: Kept = Kept()
+    unpaid_commits: int = 0
+    waiting_turns: int = 0
 
     def __add__(self, other: Result) -> Result:
         return replace(
@@ -64,6 +71,9 @@ class Result:
             kept=self.kept + other.kept,
             unreachable_turns=self.unreachable_turns + other.unreachable_turns,
             illegal_plans=self.illegal_plans + other.illegal_plans,
+            kept_after=self.kept_after + other.kept_after,
+            unpaid_commits=self.unpaid_commits + other.unpaid_commits,
+            waiting_turns=self.waiting_turns + other.waiting_turns,
         )
 
 
