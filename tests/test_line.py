@@ -86,12 +86,12 @@ def test_places_are_where_blocks_of_the_caller_went(drawn: tuple[list[Message], 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1000)), max_size=6), st.integers(0, 40))
 def test_the_frontier_is_the_longest_entry_alive(marked: list[tuple[int, float]], length: int) -> None:
-    """Entries are believed alive until the newest request's lifetime is over; a request behind that begins anew."""
+    """Entries live until the newest request's lifetime is over, then it begins anew; a mark at or before what is read writes none."""
     line = Line.begin(HEAD)
     alive: set[int] = set()
     until = float("-inf")
     for place, now in sorted(marked, key=lambda pair: pair[1]):
-        alive = {place} if now > until else alive | {place}
+        alive = {place} if now > until else alive | ({place} if place > max(alive) else set())
         until = now + 300
         line.marked([place], now, 300)
         assert line.frontier(length, now + 1) == max((one for one in alive if one <= length), default=None)

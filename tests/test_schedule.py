@@ -47,14 +47,18 @@ def test_nothing_is_wanted_at_or_below_the_trigger(size: int, rearmed_at: int, c
         assert goal is None
 
 
-@given(st.integers(1, 200_000), tokens, st.floats(0, 50_000), rates)
-def test_the_break_even_turn_is_the_first_that_pays(removed: int, rewritten: int, call: float, tariff: Tariff) -> None:
-    """By then the tokens no longer read have saved what the rewrite cost, and one turn earlier they had not."""
-    turns = break_even(removed, rewritten, call, tariff)
+@given(st.integers(1, 200_000), tokens, st.floats(0, 50_000), rates, st.booleans())
+def test_the_break_even_turn_is_the_first_that_pays(removed: int, rewritten: int, call: float, tariff: Tariff, cold: bool) -> None:
+    """By then, the commit's own turn included, what is no longer sent has saved what the rewrite cost; one turn earlier it had not."""
+    turns = break_even(removed, rewritten, call, tariff, cold)
     cost = rewritten * (tariff.write - tariff.read) + call
     assert turns is not None
-    assert turns * removed * tariff.read >= cost * (1 - 1e-9)
-    assert turns == 0 or (turns - 1) * removed * tariff.read < cost * (1 + 1e-9)
+
+    def saved(after: int) -> float:
+        return removed * (tariff.write if cold else tariff.read) + after * removed * tariff.read
+
+    assert saved(turns) >= cost * (1 - 1e-9)
+    assert turns == 0 or saved(turns - 1) < cost * (1 + 1e-9)
 
 
 def test_some_commits_never_pay() -> None:

@@ -107,3 +107,11 @@ def keeps_thinking(model: str) -> bool:
 def factor(model: str, kind: Kind) -> float:
     """How many tokens a model makes of one o200k token of a kind of block."""
     return family(model).factor(kind)
+
+
+_MANUAL = re.compile(r"claude-(?:[23]|instant)|claude-(?:opus|sonnet|haiku)-(?:3|4(?!-[6-9]))(?:[-.@]|$)")
+
+
+def thinks_manually(model: str) -> bool:
+    """Whether a model thinks within a fixed budget only: Claude up to 4.5 (platform.claude.com, adaptive thinking, 2026-08)."""
+    return bool(_MANUAL.search(model.lower()))

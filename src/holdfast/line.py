@@ -10,7 +10,7 @@ from holdfast.blocks import Block, Kind, Mark, Message, Role
 from holdfast.edits import Drop, Edit, Piece, Plan, Scribe, apply, untouched
 from holdfast.ledger import Ledger
 from holdfast.prefix import Chain, chain_head, shared
-from holdfast.rules import Grammar, legal_cuts
+from holdfast.rules import CUT_RULES, CutRule, Grammar, legal_cuts
 from holdfast.strategy import Entry, View
 from holdfast.tail import tail_start
 from holdfast.transcript import Dialect
@@ -236,7 +236,13 @@ class Line:
             own.update(index for index, block in enumerate(self.source_blocks()) if pins(block))
         return frozenset(own)
 
-    def view(self, keep_tail_tokens: int, pins: Callable[[Block], bool] | None, count: Callable[[str], int]) -> View:
+    def view(
+        self,
+        keep_tail_tokens: int,
+        pins: Callable[[Block], bool] | None,
+        count: Callable[[str], int],
+        rules: Iterable[CutRule] = CUT_RULES,
+    ) -> View:
         """The conversation as a strategy sees it. Costs work in the length of the conversation: only when a plan is wanted."""
         blocks = self.source_blocks()
 
@@ -244,7 +250,7 @@ class Line:
             entries=tuple(self._entries()),
             source=blocks,
             starts=tuple(self.starts),
-            cuts=legal_cuts(self.source, self.starts),
+            cuts=legal_cuts(self.source, self.starts, rules),
             pinned=self.pinned(pins),
             tail=self.starts[tail_start([message.tokens for message in self.source], keep_tail_tokens)] if self.source else 0,
             tokens=self.tokens,

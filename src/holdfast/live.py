@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from holdfast.errors import InputError
+from holdfast.families import thinks_manually
 from holdfast.pricing import Price, Prices
 from holdfast.schedule import Tariff, schedule_for
 from holdfast.session import Options, Session
@@ -51,5 +52,6 @@ def options_for(price: Price, ttl: Literal["5m", "1h"] = "5m") -> Options:
         ttl=SECONDS[ttl],
         marking=price.provider == "anthropic",
         binds_thinking=price.binds_thinking == "prefix",
+        manual_thinking=thinks_manually(price.model),
         family=price.family,
     )

@@ -18,7 +18,7 @@ from holdfast.ledger import Committed
 from holdfast.line import Line, OpenAccount
 from holdfast.marks import Layout, plan_marks
 from holdfast.prefix import Chain, shared
-from holdfast.rules import check_plan, legal
+from holdfast.rules import CUT_RULES, MANUAL_THINKING_RULES, check_plan, legal
 from holdfast.schedule import Schedule, Tariff, break_even
 from holdfast.strategy import Answer, Ask, Goal, Strategy
 from holdfast.transcript import Dialect
@@ -56,7 +56,7 @@ class Trace:
     ``given_tokens`` is the prompt as the caller gave it, ``sent_tokens`` as it goes out; ``stable_tokens`` is the part that is
     byte-identical to the last request of this lineage. ``errors`` are failures that changed nothing; ``asked`` is the usage of
     every model call, whether or not a plan came of it; ``settled`` are earlier
-    commits that have now paid for themselves, with the turns that took.
+    commits that have now paid for themselves, with the turns that took. ``ticket`` tells a session which request an answer belongs to.
     """
 
     turn: int
@@ -72,6 +72,7 @@ class Trace:
     asked: tuple[Usage, ...] = ()
     repaired: int = 0
     settled: tuple[tuple[int, int], ...] = ()
+    ticket: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class Policy:
     """What the engine is told once: who proposes, when, how edits are written, what tokens cost.
 
     ``count`` weighs a text, ``pins`` says which blocks the user pinned. ``binds_thinking``: the model signs thinking over the exact
-    prefix, so thinking behind an edit must go (platform.claude.com, preserved thinking, 2026-10). ``marking``: the
+    prefix, so thinking behind an edit must go (platform.claude.com, preserved thinking, 2026-10). ``manual_thinking``: replies think
+    within a fixed budget, and the last turn must begin with thinking. ``marking``: the
     provider writes its cache at marks; ``ttl`` is their lifetime in seconds. ``dialect``: whose wire grammar holds.
     """
 
@@ -92,6 +94,7 @@ class Policy:
     ttl: int = 300
     marking: bool = True
     binds_thinking: bool = False
+    manual_thinking: bool = False
     dialect: Dialect = "anthropic"
     pins: Callable[[Block], bool] | None = None
 
@@ -282,7 +285,8 @@ class Engine:
             return paid[-1]
 
         def checked() -> Plan | None:
-            view = line.view(self.policy.keep_tail_tokens, self.policy.pins, self.policy.count)
+            rules = MANUAL_THINKING_RULES if self.policy.manual_thinking else CUT_RULES
+            view = line.view(self.policy.keep_tail_tokens, self.policy.pins, self.policy.count, rules)
             plan, _ = drive(strategy.plan(view, goal), answered)
             if plan is not None:
                 check_plan(plan, view)
@@ -343,7 +347,7 @@ class Engine:
             return f"{commit.strategy}: {commit.why}" if commit.why else commit.strategy
         if attempt.wanted is None and attempt.error is None:
             small = line.tokens <= self.policy.schedule.trigger
-            return "below the trigger" if small else "above the trigger, waiting for growth since the last plan"
+            return "below the trigger" if small else "above the trigger, waiting for growth since the last try"
         if not line.grammar.complete:
             return f"left alone: {line.grammar.fault or 'tool calls without results'}"
         return f"no plan: {attempt.error}" if attempt.error else f"no plan: {self.policy.strategy.name} has nothing to offer"

@@ -61,8 +61,9 @@ class FirstUserMessageStays:
 class ThinkingOpensItsTurn:
     """In the tool loop that is still open, the reply after a cut begins with its thinking, if the loop has any.
 
-    With manual extended thinking the API answers 400 ("Expected `thinking`…") to a last assistant turn that does
-    not begin with it (platform.claude.com/docs, extended thinking, tool use, 2026-08-21). Finished loops may be cut anywhere.
+    Holds for manual extended thinking only (a fixed budget; Claude up to 4.5 has no other): there the API answers 400 ("Expected
+    `thinking`…") to a last assistant turn that does not begin with it (platform.claude.com/docs, extended thinking, 2026-08-21).
+    In adaptive mode thinking is optional to each reply (…/adaptive-thinking, 2026-08). Finished loops may be cut anywhere.
     """
 
     def gaps(self, messages: Sequence[Message]) -> set[int]:
@@ -88,7 +89,8 @@ class RepliesStartRounds:
         return legal | {len(messages)}
 
 
-CUT_RULES: tuple[CutRule, ...] = (PairsStayTogether(), FirstUserMessageStays(), ThinkingOpensItsTurn(), RepliesStartRounds())
+CUT_RULES: tuple[CutRule, ...] = (PairsStayTogether(), FirstUserMessageStays(), RepliesStartRounds())
+MANUAL_THINKING_RULES: tuple[CutRule, ...] = (*CUT_RULES, ThinkingOpensItsTurn())
 
 
 def legal_cuts(messages: Sequence[Message], starts: Sequence[int], rules: Iterable[CutRule] = CUT_RULES) -> tuple[int, ...]:

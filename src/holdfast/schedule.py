@@ -85,8 +85,8 @@ def schedule_for(window: int, trigger: float | None = None, target: float | None
 def break_even(removed: int, rewritten: int, call: float, rates: Tariff, cold: bool = False) -> int | None:
     """The turns after this one until a commit has paid for itself, 0 if at once, ``None`` if never.
 
-    It costs ``rewritten`` tokens at the write price in the place of the read price, and ``call``; it saves ``removed`` tokens at the read price
-    on every turn, this one included, or, where the cache is ``cold``, at the write price on this one (WHEN: rent or buy).
+    It costs ``rewritten`` tokens at the write price in the place of the read price, and ``call``; it saves ``removed`` tokens at the
+    read price on every turn, this one included, or, where the cache is ``cold``, at the write price on this one (rent or buy).
     """
     owed = rewritten * (rates.write - rates.read) + call - removed * (rates.write if cold else rates.read)
     if owed <= 0:

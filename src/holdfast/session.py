@@ -14,7 +14,7 @@ from itertools import pairwise
 from operator import is_
 from typing import TypeAlias
 
-from cachetools import FIFOCache
+from cachetools import FIFOCache, LRUCache
 
 from holdfast.blocks import Block, Kind, Mark
 from holdfast.edits import Piece, Scribe
@@ -43,7 +43,8 @@ class Options:
     """How a session behaves. Tokens count the whole prompt.
 
     ``schedule``: when to act. ``tariff``: what input costs. ``ttl``: seconds a cache write lives. ``marking``: whether the provider
-    writes its cache at marks. ``binds_thinking``: thinking is signed over the exact prefix. ``pins``: blocks that keep their bytes.
+    writes its cache at marks. ``binds_thinking``: thinking is signed over the exact prefix.
+    ``manual_thinking``: it has a fixed budget. ``pins``: blocks that keep their bytes.
     ``ask``: answers a strategy's questions. ``on_error``: ``"raise"`` lets a failure reach the caller. ``lineages``: how many
     conversations are remembered, the newest first. ``clock``: POSIX seconds.
     """
@@ -54,6 +55,7 @@ class Options:
     ttl: int = 300
     marking: bool = True
     binds_thinking: bool = False
+    manual_thinking: bool = False
     pins: Callable[[Block], bool] | None = None
     ask: Asker | None = None
     on_error: str = "pass"
@@ -102,6 +104,7 @@ class Session:
             ttl=options.ttl,
             marking=options.marking,
             binds_thinking=options.binds_thinking,
+            manual_thinking=options.manual_thinking,
             dialect=dialect,
             pins=options.pins,
         )
@@ -109,6 +112,8 @@ class Session:
         self._lives: FIFOCache[int, _Live] = FIFOCache(options.lineages)  # by last use: see _find
         self._count = 0
         self._moment = 0.0
+        self._tickets = 0
+        self._open: LRUCache[int, tuple[_Live, Outcome]] = LRUCache(4 * options.lineages)
         self._last: _Live | None = None
 
     def prepare(self, body: Mapping[str, Json], now: float | None = None) -> tuple[Mapping[str, Json], Trace]:
@@ -126,20 +131,21 @@ class Session:
         except _MALFORMED as error:
             return self._as_it_came(body, HoldfastError(f"the body was not understood: {type(error).__name__}: {error}"))
 
-    def observe(self, response: Mapping[str, Json] | Usage | None = None, failed: bool = False) -> None:
-        """The last prepared request was answered, or it failed: then its new plan never happened.
+    def observe(self, response: Mapping[str, Json] | Usage | None = None, failed: bool = False, of: Trace | None = None) -> None:
+        """A prepared request was answered, or it failed: then its new plan never happened.
 
         ``response`` is the provider's JSON (or its ``usage`` alone, or a ``Usage``); what was billed is booked against what the last
-        plan promised.
+        plan promised. ``of`` is the trace that ``prepare`` gave for this request; without it the one prepared last is meant, which is
+        right only as long as conversations do not interleave. An answer that comes too late to matter is ignored.
         """
         usage = response if response is None or isinstance(response, Usage) else self._billed(response)
-        live = self._last
-        if live is None or live.pending is None:
+        ticket = self._tickets if of is None else of.ticket
+        live, outcome = self._open.pop(ticket, (None, None))
+        if live is None or outcome is None or live.pending is not outcome or (of is None and live is not self._last):
             return
         if failed:
             live.pending = None
             return
-        outcome = live.pending
         self._confirm(live)
         if usage is not None:
             live.settled += self._engine.learn(live.line, outcome, usage)
@@ -188,7 +194,9 @@ class Session:
         errors = outcome.trace.errors + ((failure,) if failure and failure not in outcome.trace.errors else ())
         if self.options.on_error == "raise" and (errors or outcome.trace.unreachable):
             raise errors[0] if errors else outcome.trace.unreachable or HoldfastError()
-        trace = replace(outcome.trace, repaired=repaired, errors=errors, settled=live.settled)
+        self._tickets += 1
+        self._open[self._tickets] = live, outcome
+        trace = replace(outcome.trace, repaired=repaired, errors=errors, settled=live.settled, ticket=self._tickets)
         if untouched and not repaired:
             return body, trace
         return self._write(body, live, outcome.line, live.marks), trace
@@ -312,7 +320,7 @@ class Session:
     def _grow(self, live: _Live, raws: Sequence[Json]) -> None:
         for raw in raws:
             message = self._wire.read_message(freeze(raw))
-            weighed = tuple(block.weighed(self._scale.weigh(block)) for block in message.blocks)
+            weighed = tuple(block.weighed(self._scale.estimate(block)) for block in message.blocks)
             live.line.grow([replace(message, blocks=weighed)])
             live.wires.append(message.wire)
             live.given.append(raw)

@@ -62,17 +62,21 @@ def _int(source: Mapping[str, Any], *names: str) -> int:
     return 0
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def from_anthropic(raw: Mapping[str, Any]) -> Usage:
     """Anthropic's additive usage (platform.claude.com, prompt caching, 2026-08-21).
 
     Where ``iterations`` are given, their sum is the bill: a compaction's tokens stand only there.
     Written tokens without a breakdown count as 5m, the API's default lifetime.
     """
-    steps = [step for step in raw.get("iterations") or () if isinstance(step, Mapping) and "input_tokens" in step]
+    iterations = raw.get("iterations")
+    steps = [step for step in iterations if isinstance(step, Mapping) and "input_tokens" in step] if isinstance(iterations, list) else []
     if len(steps) > 1:
         return sum((from_anthropic({k: v for k, v in step.items() if k != "iterations"}) for step in steps), Usage())
-    split = raw.get("cache_creation")
-    split = split if isinstance(split, Mapping) else {}
+    split = _mapping(raw.get("cache_creation"))
     hour = _int(split, "ephemeral_1h_input_tokens")
     written = max(_int(raw, "cache_creation_input_tokens"), hour + _int(split, "ephemeral_5m_input_tokens"))
     return Usage(
@@ -87,10 +91,10 @@ def from_anthropic(raw: Mapping[str, Any]) -> Usage:
 def from_openai(raw: Mapping[str, Any]) -> Usage:
     """OpenAI's inclusive usage, Responses or Chat Completions (OpenAI prompt caching guide, 2026-10)."""
     prompt = _int(raw, "input_tokens", "prompt_tokens")
-    details = raw.get("input_tokens_details") or raw.get("prompt_tokens_details") or {}
+    details = _mapping(raw.get("input_tokens_details")) or _mapping(raw.get("prompt_tokens_details"))
     read = min(prompt, _int(details, "cached_tokens") or _int(raw, "cached_input_tokens"))
     written = min(prompt - read, _int(details, "cache_write_tokens"))
-    by_ttl = details.get("cache_write_tokens_details") or {}
+    by_ttl = _mapping(details.get("cache_write_tokens_details"))
     half_day = min(written, _int(by_ttl, "ttl_12h_tokens"))
     return Usage(
         fresh=prompt - read - written,

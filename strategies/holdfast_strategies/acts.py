@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from cachetools import LRUCache
-
 from holdfast.blocks import Block, Kind, Role
 from holdfast.frozen import Json
+from holdfast_strategies.kept import Kept
 from holdfast_strategies.shell import shell_act, written
 from holdfast_strategies.words import abridged, clipped, is_observation, one_line
 
@@ -116,6 +115,11 @@ def verb_of(tool: str, inputs: Mapping[str, Json]) -> Verb:
     return known if known else next((verb for key, verb in _BY_KEY if key in inputs), "other")
 
 
+def is_known(tool: str) -> bool:
+    """Whether a tool is one of a coding agent's own, whose name says what it does, and not an extension's."""
+    return "__" not in tool and tool.lower().rsplit(".", 1)[-1] in _NAMES
+
+
 def _target(tool: str, verb: Verb, inputs: Mapping[str, Json]) -> str:
     if tool.lower() == "apply_patch":
         return str(inputs.get("input") or inputs.get("patch") or "")
@@ -129,27 +133,23 @@ def _target(tool: str, verb: Verb, inputs: Mapping[str, Json]) -> str:
     return next((value.strip() for value in inputs.values() if isinstance(value, str)), "")
 
 
-_calls: LRUCache[bytes, tuple[str, Verb, str, Mapping[str, Json]]] = LRUCache(1 << 12)  # by fingerprint: each plan reads them all again
+_calls: Kept[tuple[str, Verb, str]] = Kept(2_000_000, lambda read: 200 + len(read[2]))  # characters; each plan reads them all again
 
 
 def _act(block: Block, index: int) -> Act:
-    read = _calls.get(block.fingerprint) if block.fingerprint else None
-    if read is None:
-        read = _read(block)
-        if block.fingerprint:
-            _calls[block.fingerprint] = read
-    tool, verb, target, inputs = read
+    inputs = inputs_of(block)
+    tool, verb, target = _calls.get(block.fingerprint, lambda: _read(block, inputs)) if block.fingerprint else _read(block, inputs)
     return Act(tool, verb, target, index, inputs=inputs)
 
 
-def _read(block: Block) -> tuple[str, Verb, str, Mapping[str, Json]]:
-    """Tool, verb, target and input of a call."""
-    inputs, tool = inputs_of(block), block.tool or "tool"
+def _read(block: Block, inputs: Mapping[str, Json]) -> tuple[str, Verb, str]:
+    """Tool, verb and target of a call."""
+    tool = block.tool or "tool"
     verb = verb_of(tool, inputs)
     target = _target(tool, verb, inputs)
     if verb == "run":
         verb, target = shell_act(target)
-    return tool, verb, target, inputs
+    return tool, verb, target
 
 
 def _failed(block: Block) -> bool:

@@ -6,10 +6,10 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-
-from cachetools import LRUCache
+from hashlib import blake2b
 
 from holdfast_strategies.acts import Act
+from holdfast_strategies.kept import Kept
 from holdfast_strategies.words import clipped
 
 _STATUS = re.compile(
@@ -69,7 +69,7 @@ def status_of(body: str) -> int | None:
     return int(next(group for group in match.groups() if group is not None)) if match else None
 
 
-_known: LRUCache[tuple[str, str, bool, str], Outcome] = LRUCache(1 << 11)
+_known: Kept[Outcome] = Kept(1_000_000, lambda outcome: 300 + len(outcome.last) + sum(map(len, outcome.errors)))  # characters
 _LONGEST = 50_000  # characters of a result whose outcome is remembered
 
 
@@ -77,11 +77,8 @@ def outcome_of(act: Act) -> Outcome:
     """How an act went. Lines are searched for errors where it failed, or where it was a test, a build or a check."""
     if len(act.body) > _LONGEST:
         return _outcome(act)
-    key = act.verb, act.target, act.error, act.body
-    found = _known.get(key)
-    if found is None:
-        found = _known[key] = _outcome(act)
-    return found
+    told = f"{act.verb}\0{act.error}\0{len(act.target)}\0{act.target}\0{act.body}".encode("utf-8", "surrogatepass")
+    return _known.get(blake2b(told, digest_size=16).digest(), lambda: _outcome(act))
 
 
 def _outcome(act: Act) -> Outcome:

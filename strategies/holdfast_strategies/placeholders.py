@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from holdfast.blocks import Block
-from holdfast_strategies.acts import Act
+from holdfast_strategies.acts import Act, is_known
+from holdfast_strategies.outcome import outcome_of, status_of
 from holdfast_strategies.words import clipped
 
-_AGAIN = {
+_LOOK_AGAIN = {
     "read": "read it again if needed",
-    "run": "run it again if needed; the result may differ",
     "search": "search again if needed",
     "list": "list again if needed",
     "fetch": "fetch it again if needed",
 }
+_BY_HASH = "the content can be asked for by this hash"
 
 
 def short_hash(block: Block) -> str:
@@ -30,8 +31,16 @@ def cleared_result(block: Block, act: Act | None, last: str = "") -> str:
     """The placeholder of a tool result; ``last`` is the line it ended with, where that tells the outcome."""
     what = act.named(90) if act else f"{block.tool or 'tool'} result"
     said = f" · ended with: {clipped(last, 100)}" if last else ""
-    again = _AGAIN.get(act.verb, "call the tool again if needed") if act else "call the tool again if needed"
-    return f"[holdfast: cleared the result of {what} · {size(block)} · hash {short_hash(block)}{said} · {again}]"
+    return f"[holdfast: cleared the result of {what} · {size(block)} · hash {short_hash(block)}{said} · {_next(act)}]"
+
+
+def _next(act: Act | None) -> str:
+    """What is left to say: only looking is harmless to do twice; a command may push or deploy, an unknown tool may do anything."""
+    if act is None or not is_known(act.tool):
+        return _BY_HASH
+    if act.verb in ("edit", "write") and not (outcome_of(act).failed or status_of(act.body)):
+        return "the change was made"
+    return _LOOK_AGAIN.get(act.verb, _BY_HASH)
 
 
 def cleared_input(block: Block, act: Act | None) -> str:

@@ -11,8 +11,9 @@ from holdfast.drive import drive
 from holdfast.edits import Clear, Drop, Plan
 from holdfast.strategy import Goal, View
 from holdfast.testing import ScriptedModel
+from holdfast_strategies.acts import acts_of
 from holdfast_strategies.micro import Micro
-from holdfast_strategies.placeholders import short_hash
+from holdfast_strategies.placeholders import cleared_result, short_hash
 from tests.strategies.sessions import LOG, session
 from tests.strategies.views import applied, does, goal, read, says, user, view_of
 
@@ -99,3 +100,27 @@ def test_what_a_fenced_command_gave_back_is_a_result() -> None:
     assert [edit.start for edit in plan.edits] == [2]
     assert isinstance(plan.edits[0], Clear)
     assert "src/a.py" in plan.edits[0].text
+
+
+@pytest.mark.parametrize(
+    ("tool", "inputs", "error", "said"),
+    [
+        ("Read", {"file_path": "/a.py"}, False, "read it again if needed"),
+        ("exec_command", {"cmd": "cat src/a.py"}, False, "read it again if needed"),
+        ("Grep", {"pattern": "x"}, False, "search again if needed"),
+        ("WebFetch", {"url": "https://a.b"}, False, "fetch it again if needed"),
+        ("Edit", {"file_path": "/a.py", "old_string": "x"}, False, "the change was made"),
+        ("Edit", {"file_path": "/a.py", "old_string": "x"}, True, "can be asked for by this hash"),
+        ("Bash", {"command": "git push --force"}, False, "can be asked for by this hash"),
+        ("Task", {"prompt": "deploy"}, False, "can be asked for by this hash"),
+        ("mcp__db__execute", {"query": "DELETE FROM users"}, False, "can be asked for by this hash"),
+        ("mcp__mail__fetch", {"url": "x"}, False, "can be asked for by this hash"),
+        ("charge", {"path": "cards/1"}, False, "can be asked for by this hash"),
+    ],
+)
+def test_only_looking_is_invited_again(tool: str, inputs: dict[str, str], error: bool, said: str) -> None:
+    """A push, an agent or a tool of unknown effect is never asked to be done twice."""
+    view = view_of(read([user("go"), *does(1, tool, inputs, LOG, error)]))
+    text = cleared_result(view.source[2], acts_of(view.source)[0])
+    assert text.endswith(f"{said}]")
+    assert ("again" in text) == ("again" in said)

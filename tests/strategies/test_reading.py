@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast_strategies.acts import acts_of, verb_of
-from holdfast_strategies.digest import digest
+from holdfast_strategies.digest import digest, header
 from holdfast_strategies.digest.fit import Item, Section, fit
 from holdfast_strategies.outcome import outcome_of
 from holdfast_strategies.shell import shell_act, written
 from holdfast_strategies.words import abridged, clipped, own_words, shortened
 from tests.strategies.conversations import conversations
 from tests.strategies.sessions import session
-from tests.strategies.views import count, does, read, user, view_of
+from tests.strategies.views import count, does, read, says, user, view_of
 
 
 @pytest.mark.parametrize(
@@ -200,3 +201,49 @@ def test_sections_are_filled_by_value_and_never_beyond_the_budget(
     assert sum(len(line) + 1 for line in told) <= budget
     if items and sum(len(item.text) + 1 for item in items) + 30 <= budget:
         assert len(told) == len(items)
+
+
+def test_what_is_pinned_is_not_said_again() -> None:
+    """Lines of the first message are no news: it stays in the prompt, and other lines get their room."""
+    first = "Fix compute_prefix in shadow_branch.py, it hashes twice.\nThe limit is MAX_HELD = 17 for all of them."
+    hits = "shadow_branch.py:12: return compute_prefix(MAX_HELD)\nThe limit is MAX_HELD = 17 for all of them."
+    said = "compute_prefix in shadow_branch.py ignores MAX_HELD and also reads old_ledger_id."
+    work = [user(first), *does(1, "Grep", {"pattern": "prefix"}, f"{hits}\nold_ledger_id is read at start"), says(said), user("go on")]
+    view = view_of(read(work))
+    lines = digest(view, len(view.source), 900).partition("## Lines worth knowing")[2].partition("\n## ")[0]
+    assert "it hashes twice" not in lines
+    assert "The limit is" not in lines
+    assert "old_ledger_id is read at start" in lines
+
+
+@pytest.mark.parametrize(
+    ("failed", "later", "claimed"),
+    [
+        (("Bash", {"command": "git checkout -b fix/A"}), ("Bash", {"command": "git checkout -b fix/B"}), False),
+        (("Bash", {"command": "git checkout  -b fix/A"}), ("Bash", {"command": "git checkout -b fix/A"}), True),
+        (("Edit", {"file_path": "/a/b.py", "old_string": "x"}), ("Read", {"file_path": "/a/b.py"}), False),
+        (("Edit", {"file_path": "/a/b.py", "old_string": "x"}), ("Edit", {"file_path": "/a/b.py", "old_string": "y"}), True),
+        (("Grep", {"pattern": "x", "path": "a"}), ("Grep", {"pattern": "x", "path": "b"}), False),
+    ],
+)
+def test_only_the_same_thing_went_well_later(failed: tuple[str, Any], later: tuple[str, Any], claimed: bool) -> None:
+    """The whole command, or the same done to the same file; of anything else nothing is said."""
+    view = view_of(read([user("go"), *does(1, failed[0], failed[1], "fatal: it broke", True), *does(2, later[0], later[1], "ok")]))
+    text = digest(view, len(view.source), 900)
+    assert "fatal: it broke" in text
+    assert ("went well later" in text) is claimed
+    assert "not seen to go well" not in text
+
+
+def test_quotes_say_what_was_cut_and_nothing_else() -> None:
+    """Every part of a quoted report between the marks is the assistant's own, as the heading says."""
+    report = "## Result\nThe cache was cold.\n```py\nx = 1\n```\nIt is warm now."
+    view = view_of(read([user("go"), *does(1, "Bash", {"command": "make"}, "ok"), says(report), user("thanks"), says(report + " Again.")]))
+    text = f"{header(3, 100)}\n{digest(view, len(view.source), 900)}"
+    quotes = [quote for quote in re.findall("“(.*?)”", text, re.DOTALL) if "cold" in quote]
+    flat = " ".join(report.replace("## ", "").split()) + " Again."
+    assert len(quotes) == 2
+    for quote in quotes:
+        parts = re.split(r"\[…[^\]]*…\]|…", " ".join(quote.replace("## ", "").split()))
+        assert all(part.strip() in flat for part in parts)
+    assert "marks of headings" in text

@@ -13,15 +13,17 @@ from holdfast.errors import AskFailed
 from holdfast.strategy import Ask, Goal, Proposal, Strategy, View
 from holdfast.testing import ScriptedModel
 from holdfast_strategies.collapse import Collapse
+from holdfast_strategies.digest import Session
 from holdfast_strategies.estimate import excess, freed
 from holdfast_strategies.full import Full
+from holdfast_strategies.full.restore import restored
 from holdfast_strategies.full.summary import usable_summary
 from holdfast_strategies.ladder import Ladder
 from holdfast_strategies.memory import Memory
 from holdfast_strategies.micro import Micro
 from holdfast_strategies.truncate import Truncate
 from tests.strategies.sessions import session
-from tests.strategies.views import applied, broken_rules, goal, read, view_of
+from tests.strategies.views import applied, broken_rules, does, goal, read, view_of
 
 GOOD = "<summary>" + "The parser's header size was fixed in /app/src/parser.py. " * 8 + "</summary>"
 
@@ -273,3 +275,29 @@ def test_collapse_gives_back_the_folds_it_does_not_need(percent: int) -> None:
     spare = freed(view, plan.edits) - excess(view, wanted)
     assert spare >= 0
     assert all(freed(view, [edit]) > spare for edit in plan.edits)
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "changed"),
+    [
+        ("/app/docs/parser.md", False, True),
+        ("docs/parser.md", False, True),
+        ("docs/parser.md", True, False),
+        ("tools/parser.md", False, False),
+    ],
+)
+def test_a_file_changed_in_the_tail_is_put_back_with_a_word_on_it(path: str, error: bool, changed: bool) -> None:
+    """Also where the change names it by a relative path; a change that failed is none."""
+    history = [message for message in session() if "toolu_10" not in str(message)]
+    late = does(12, "Edit", {"file_path": path, "old_string": "step 7", "new_string": "step 8"}, "done", error)
+    view = view_of(read([*history, *late]))
+    text = restored(view, Session(view.source, view.tail), 4_000)
+    assert "step 7 finished" in text
+    part = next(line for line in text.splitlines() if line.startswith("### ") and "docs/parser.md" in line)
+    assert ("changed after this" in part) is changed
+
+
+def test_a_file_read_again_in_the_tail_is_not_put_back() -> None:
+    """Whichever of its paths it is read by."""
+    view = view_of(read([*session(), *does(12, "Read", {"file_path": "docs/parser.md"}, "spelled")]))
+    assert "step 7 finished" not in restored(view, Session(view.source, view.tail), 4_000)

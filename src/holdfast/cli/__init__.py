@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from holdfast.cli import compare, prices, replay, strategies
-from holdfast.cli.output import complain
+from holdfast.cli.output import complain, hush, open_streams
 from holdfast.errors import HoldfastError, InputError
 
 INTERRUPTED = 130
@@ -16,12 +17,24 @@ INTERRUPTED = 130
 
 
 class Commands(TyperGroup):
-    """Turns what a command raises into one sentence and an exit code: 2 for a wrong input, 1 for a failure, 130 for Ctrl-C."""
+    """Turns what a command raises into one sentence and an exit code: 2 for a wrong input, 1 for a failure, 130 for Ctrl-C.
+
+    A reader that has had enough (``| head``) is no failure: 0.
+    """
+
+    def make_context(self, *given: Any, **settings: Any) -> Any:
+        """Read the command line; ``--help`` and ``--version`` already write here."""
+        try:
+            return super().make_context(*given, **settings)
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
         except KeyboardInterrupt:
             complain("interrupted; nothing was finished.")
             raise typer.Exit(INTERRUPTED) from None
@@ -66,5 +79,17 @@ def _options(version: Version = False) -> None:
 
 
 def main() -> None:
-    """The console script."""
-    app()
+    """The console script. What was printed is written before Python ends: only here can a full disk still be told in a sentence."""
+    open_streams()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        hush()
+        sys.exit(0)
+    except OSError as error:
+        hush()
+        complain(f"{error.filename or 'standard output'}: {error.strerror or error}.")
+        sys.exit(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +44,8 @@ def compare(
     """
     from holdfast.simulator.requests import KEEP_TAIL_TOKENS, CompareRequest
 
+    output.writable(json)
+    options.own_prices(prices)
     start, aim = options.thresholds(trigger, target)
     request = CompareRequest(
         paths=(),
@@ -89,9 +90,14 @@ def run(request: CompareRequest) -> Comparison:
 
     with output.readable(request.paths) as (paths, names), output.progress("Comparing") as tell:
         found = engine(replace(request, paths=paths), tell)
-    sessions = tuple(replace(each, path=names.get(each.path, each.path)) for each in found.sessions)
-    skipped = tuple(replace(each, path=names.get(each.path, each.path)) for each in found.skipped)
-    return replace(found, sessions=sessions, skipped=skipped)
+    for spooled, name in names.items():
+        sessions = tuple(
+            replace(each, path=each.path.replace(spooled, name), skipped=each.skipped and each.skipped.replace(spooled, name))
+            for each in found.sessions
+        )
+        skipped = tuple(replace(each, path=each.path.replace(spooled, name), why=each.why.replace(spooled, name)) for each in found.skipped)
+        found = replace(found, sessions=sessions, skipped=skipped)
+    return found
 
 
 def finish(found: Comparison, json: str | None, sessions: bool) -> None:
@@ -107,23 +113,26 @@ def finish(found: Comparison, json: str | None, sessions: bool) -> None:
             output.complain(line)
         raise typer.Exit(130)
     if not found.total:
-        for line in islice(sentences.in_full(found), FEW):
+        why = list(sentences.in_full(found))
+        for line in why[:FEW]:
             output.complain(line)
-        output.complain(HOW_TO_GET_ONE)
+        if len(why) > FEW:
+            output.complain(f"and {len(why) - FEW:,} more of which none could be used.")
+        if not why:
+            output.complain(HOW_TO_GET_ONE)
         raise typer.Exit(1)
 
 
 def tables(found: Comparison, sessions: bool) -> None:
-    """The tables and what is to be said about them, on standard output."""
+    """What it comes to, the tables, and what is to be said about them, on standard output."""
     from holdfast.report import sentences
     from holdfast.report import tables as drawn
 
     out = output.console()
+    output.say(out, sentences.verdict(found), style="bold")
     compared = [each for each in found.sessions if each.results]
     if sessions or 1 < len(compared) <= FEW:
         out.print(drawn.sessions_table(compared, out.width))
     out.print(drawn.total_table(found, out.width))
-    output.say(out, sentences.verdict(found), style="bold")
-    out.print()
     output.say(out, sentences.what_was_read(found), style="dim")
     output.say(out, sentences.how_it_was_computed(found), style="dim")

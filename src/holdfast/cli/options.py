@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from holdfast.errors import InputError
+from holdfast.errors import BadPrices, InputError
 from holdfast.schedule import TRIGGER_TOKENS
 from holdfast.simulator.requests import Ttl
 
+if TYPE_CHECKING:
+    from holdfast.pricing import Prices
+
+_TABLE = re.compile(r"a valid dictionary or instance of \w+")
+_MUST = re.compile(r"\binput should be\b")
 _UNITS = {"k": 1_000.0, "m": 1_000_000.0, "%": 0.01}
+MOST = 1e9
+"""Tokens beyond which a size is a slip of the finger."""
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON; - for standard output.")]
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Bill as if this model had been asked.")]
@@ -29,18 +37,25 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first line t
 
 
 def size(option: str, text: str | None) -> float | None:
-    """``150000``, ``150k``, ``0.75`` or ``75%``. Raises ``InputError``."""
+    """``150000``, ``150k``, ``0.75`` or ``75%``; the whole window and more is no share. Raises ``InputError``."""
     if text is None:
         return None
+    value = _number(text)
+    if text.strip().endswith("%") and value >= 1:
+        raise InputError(f"{option} {text}: a share of the window must be below 100%; say tokens (150000, 150k) or a share (0.75, 75%)")
+    if not 0 < value < MOST:
+        raise InputError(f"{option} {text}: not a size; say tokens (150000, 150k) or a share of the window (0.75, 75%)")
+    return value
+
+
+def _number(text: str) -> float:
+    """The number that a size is, 0 where it is none."""
     plain = text.strip().lower().replace(",", "").replace("_", "")
     unit = _UNITS.get(plain[-1:])
     try:
-        value = float(plain) if unit is None else float(plain[:-1]) * unit
+        return float(plain) if unit is None else float(plain[:-1]) * unit
     except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise InputError(f"{option} {text}: not a size; say tokens (150000, 150k) or a share of the window (0.75, 75%)")
-    return value
+        return 0.0
 
 
 def thresholds(trigger: str | None, target: str | None) -> tuple[float | None, float | None]:
@@ -54,12 +69,12 @@ def thresholds(trigger: str | None, target: str | None) -> tuple[float | None, f
 
 def tokens(option: str, text: str | None, default: int) -> int:
     """A number of tokens. Raises ``InputError``."""
-    if text == "0":
-        return 0
-    value = size(option, text)
-    if value is None:
+    if text is None:
         return default
-    if value < 1:
+    if text.strip() == "0":
+        return 0
+    value = _number(text)
+    if not 1 <= value < MOST or text.strip().endswith("%"):
         raise InputError(f"{option} {text}: a number of tokens is needed (20000, 20k)")
     return round(value)
 
@@ -82,7 +97,23 @@ def near(name: str, known: Iterable[str]) -> str:
 def known_model(model: str | None, prices: Path | None) -> str | None:
     """The model as given, once its price is known. Raises ``UnknownModel`` with near names."""
     if model is not None:
-        from holdfast.pricing import Prices
-
-        Prices.load(prices).find(model)
+        own_prices(prices).find(model)
     return model
+
+
+def own_prices(file: Path | None) -> Prices:
+    """The built-in prices with a file's laid over them. Raises ``InputError`` that says in plain words what is wrong with the file."""
+    from holdfast.pricing import Prices
+
+    if file is None:
+        return Prices.load()
+    try:
+        file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: cannot be read (it is not UTF-8 text)") from None
+    try:
+        return Prices.load(file)
+    except BadPrices as error:
+        raise BadPrices(_MUST.sub("must be", _TABLE.sub("an object with names and values", str(error)))) from None

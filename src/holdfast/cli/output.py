@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import shutil
 import sys
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from holdfast.errors import Unreadable
+from holdfast.errors import InputError, Unreadable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +23,35 @@ if TYPE_CHECKING:
 STDIO = "-"
 """As an input: standard input. As a ``--json`` file: standard output."""
 PLAIN_WIDTH = 120
-"""Columns of a table that does not go to a terminal."""
+"""Columns of a table that does not go to a terminal, unless ``COLUMNS`` says otherwise."""
+LEAST_WIDTH = 20
 SHOWN_AS = "<stdin>"
+PLAIN = {"\N{MINUS SIGN}": "-", "\N{PLUS-MINUS SIGN}": "+-", "\N{EN DASH}": "-", "\N{HORIZONTAL ELLIPSIS}": "..."}
+"""What stands for a sign that the output's encoding lacks: a saving must not lose its minus."""
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(sign, "?") for sign in lacking), error.end
+
+
+codecs.register_error("holdfast-plain", _plain)
+
+
+def open_streams() -> None:
+    """Make standard output and standard error such that no character and no closed stream is an error."""
+    if sys.stdout is None:  # type: ignore[unreachable]  # the shell's >&-
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # type: ignore[unreachable]  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="holdfast-plain")
+
+
+def hush() -> None:
+    """Let what is left for a standard output that takes no more go nowhere, so that Python does not complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(sentence: str) -> None:
@@ -31,10 +60,20 @@ def complain(sentence: str) -> None:
 
 
 def console() -> Console:
-    """Standard output: as wide as the terminal, or a fixed width where there is none."""
+    """Standard output: as wide as the terminal; where there is none, as ``COLUMNS`` says, else a fixed width."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=not sys.stdout.isatty())
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would leave with 1 by itself
+
+    terminal = sys.stdout.isatty()
+    return Piped(width=None if terminal else plain_width(os.environ.get("COLUMNS", "")), highlight=False, soft_wrap=not terminal)
+
+
+def plain_width(columns: str) -> int:
+    """The columns that the environment asks for, if that is a number a table can be drawn in."""
+    return int(columns) if columns.isdecimal() and int(columns) >= LEAST_WIDTH else PLAIN_WIDTH
 
 
 def say(out: Console, lines: Iterable[str], style: str = "") -> None:
@@ -47,12 +86,35 @@ def write_json(target: str, pieces: Iterable[str]) -> None:
     """A JSON document to standard output or into a file that is replaced only when all of it is written. Raises ``Unreadable``."""
     if target == STDIO:
         for piece in pieces:
-            typer.echo(piece, nl=False)
+            typer.echo(piece.encode(), nl=False)  # JSON is UTF-8 whatever the terminal speaks
         return
     path = Path(target)
     try:
+        if _special(path):
+            with path.open("w", encoding="utf-8") as stream:
+                stream.writelines(pieces)
+            return
         with _replacing(path) as partial, partial.open("w", encoding="utf-8") as stream:
             stream.writelines(pieces)
+    except OSError as error:
+        raise Unreadable(target, f"cannot be written ({error.strerror or error})") from error
+
+
+def _special(path: Path) -> bool:
+    """Whether a path names what must not be replaced: a device, a pipe, a folder."""
+    return path.exists() and not path.is_file()
+
+
+def writable(target: str | None) -> None:
+    """Nothing, if JSON can be written there. Raises ``Unreadable`` before time is spent on figures that would be lost."""
+    if target is None or target == STDIO:
+        return
+    path = Path(target)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        if not _special(path):
+            tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise Unreadable(target, f"cannot be written ({error.strerror or error})") from error
 
@@ -87,7 +149,10 @@ def readable(paths: Iterable[str]) -> Iterator[tuple[tuple[str, ...], dict[str, 
         spooled = Path(folder) / "stdin"
         with spooled.open("wb") as stream:
             shutil.copyfileobj(sys.stdin.buffer, stream)
-        yield tuple(str(spooled) if path == STDIO else path for path in given), {str(spooled): SHOWN_AS}
+        try:
+            yield tuple(str(spooled) if path == STDIO else path for path in given), {str(spooled): SHOWN_AS}
+        except InputError as error:
+            raise InputError(str(error).replace(str(spooled), SHOWN_AS)) from error
 
 
 @contextmanager

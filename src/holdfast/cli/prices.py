@@ -18,10 +18,9 @@ def prices(
 
     All models in one table, or one model with its tiers, dates and sources.
     """
-    from holdfast.pricing import Prices
     from holdfast.report import prices as drawn
 
-    known = Prices.load(overrides)
+    known = options.own_prices(overrides)
     rows = [known.find(name) for name in (known.models() if model is None else [model])]
     if json is not None:
         output.write_json(json, [drawn.as_json(rows, known.as_of)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.cli import options, output
-from holdfast.errors import InputError
+from holdfast.errors import InputError, UnknownModel
 
 if TYPE_CHECKING:
     from holdfast.simulator.requests import ReplayRequest
@@ -34,6 +34,8 @@ def replay(
     from holdfast.simulator.requests import KEEP_TAIL_TOKENS, ReplayRequest
     from holdfast.strategies import named
 
+    output.writable(json)
+    options.own_prices(prices)
     start, aim = options.thresholds(trigger, target)
     with output.readable([file]) as (paths, _):
         request = ReplayRequest(
@@ -61,10 +63,18 @@ def the_one(name: str) -> str:
 
 
 def turns(request: ReplayRequest) -> Iterator[ReplayedTurn]:
-    """The turns as they are replayed."""
+    """The turns as they are replayed. Raises ``InputError`` that names the file where that holds no request."""
     from holdfast.simulator.replay_file import replay_file
 
-    return replay_file(request)
+    empty = True
+    try:
+        for turn in replay_file(request):
+            empty = False
+            yield turn
+    except UnknownModel as error:
+        raise InputError(f"{request.path}: {error}") from error
+    if empty:
+        raise InputError(f"{request.path}: no request to a model in this transcript, so there is nothing to replay")
 
 
 def show(replayed: Iterable[ReplayedTurn], json: str | None) -> None:
@@ -74,7 +84,7 @@ def show(replayed: Iterable[ReplayedTurn], json: str | None) -> None:
 
     if json == output.STDIO:
         for turn in replayed:
-            typer.echo(machine.turn(turn))
+            output.write_json(json, [machine.turn(turn) + "\n"])
         return
     seen: list[ReplayedTurn] = []
     for turn in replayed:
@@ -82,8 +92,6 @@ def show(replayed: Iterable[ReplayedTurn], json: str | None) -> None:
             typer.echo(lines.HEADING)
         typer.echo(lines.line(turn, begins=not seen or seen[-1].lineage != turn.lineage))
         seen.append(turn)
-    if not seen:
-        raise InputError("no request to a model in this transcript, so there is nothing to replay")
     typer.echo(lines.closing(seen))
     if json is not None:
         output.write_json(json, (machine.turn(turn) + "\n" for turn in seen))

@@ -58,7 +58,7 @@ def usual_places(home: Path) -> dict[str, Path]:
 def discover(paths: Iterable[str]) -> list[Path]:
     """All files that these files, folders (with all below) and glob patterns name, sorted, each once.
 
-    Hidden files below a folder are left out.     Raises ``Unreadable`` for a name that is none of them.
+    Hidden files below a folder and links to nothing are left out. Raises ``Unreadable`` for a name that is none of them.
     """
     found: set[Path] = set()
     for name in paths:
@@ -67,7 +67,7 @@ def discover(paths: Iterable[str]) -> list[Path]:
             found.update(_below(path))
         elif path.exists():
             found.add(path)
-        elif matches := list(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
+        elif matches := [match for match in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if match.exists()]:
             for match in matches:
                 found.update(_below(match) if match.is_dir() else [match])
         else:
@@ -175,7 +175,7 @@ def _without_copies(transcript: Transcript, seen: set[tuple[str, str]]) -> Trans
     seen.update((transcript.format, turn.request) for turn in fresh if turn.request)
     seen.update((call.why, str(call.at)) for call in unlogged)
     if not (copied := len(transcript.turns) - len(fresh)):
-        return transcript
+        return transcript if len(unlogged) == len(transcript.unlogged) else replace(transcript, unlogged=unlogged)
     note = f"{copied} calls are copies from an earlier file of the same session; they are counted there."
     return replace(transcript, unlogged=unlogged).with_turns(fresh, note)
 

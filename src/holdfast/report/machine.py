@@ -30,7 +30,7 @@ def share(part: int, whole: int) -> float | None:
 
 def result(value: Result) -> dict[str, Any]:
     """R of the schema."""
-    kept = value.kept
+    kept, after = value.kept, value.kept_after
     return {
         "strategy": value.strategy,
         "usd": money(value.usd),
@@ -46,11 +46,16 @@ def result(value: Result) -> dict[str, Any]:
         "kept": share(kept.kept, kept.needed),
         "kept_in_context": share(kept.in_context, kept.needed),
         "recoverable": share(kept.recoverable, kept.needed),
+        "needed_after_cut": after.needed,
+        "kept_after_cut": share(after.kept, after.needed),
+        "kept_in_context_after_cut": share(after.in_context, after.needed),
         "x_optimum": None,
         "x_best": None,
         "turns": value.turns,
         "unreachable_turns": value.unreachable_turns,
         "illegal_plans": value.illegal_plans,
+        "unpaid_commits": value.unpaid_commits,
+        "waiting_turns": value.waiting_turns,
     }
 
 

@@ -1,4 +1,4 @@
-"""What stands below the table: what was read, how it was counted, what is assumed, and what it comes to."""
+"""What stands above the table, what it comes to, and below it: what was read, how it was counted, what is assumed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from holdfast.simulator.results import Comparison, Result, SessionResult
 from holdfast.transcript import Skipped
 
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*\b(?!\.\d)")
+_ONE = re.compile(r"(?<![\d.,])1 turns\b")
 
 NAMED = 3
 """How many places are named for each reason something was skipped; ``--json`` has them all."""
@@ -30,22 +31,22 @@ def verdict(comparison: Comparison) -> Iterator[str]:
         yield f"Nothing beats leaving the history alone here: {usd(base.usd)}."
         return
     yield (
-        f"Cheapest: {best.strategy}, {usd(best.usd)} instead of {usd(base.usd)} ({change(best.usd, base.usd)})"
-        f"{_still(best)}."
+        f"Cheapest: {best.strategy}, {usd(best.usd)} instead of {usd(base.usd)} with the history left alone ({change(best.usd, base.usd)})"
+        f"{f'; of what turns after the first cut needed, {_still(best)} was still in the prompt' if best.kept_after.needed else ''}."
     )
     better = [each for each in ranked[1:] if each.usd < base.usd and _share(each) > _share(best)]
     if better:
         most = max(better, key=lambda each: (_share(each), -each.usd))
         saving = change(most.usd, base.usd)
-        yield f"Keeps most of those that cost less than none: {most.strategy}, {usd(most.usd)} ({saving}){_still(most)}."
+        yield f"Keeps most among the cheaper ones: {most.strategy}, {usd(most.usd)} ({saving}); {_still(most)} was still there."
 
 
 def _share(each: Result) -> float:
-    return each.kept.kept / each.kept.needed if each.kept.needed else 0.0
+    return each.kept_after.kept / each.kept_after.needed if each.kept_after.needed else 0.0
 
 
 def _still(each: Result) -> str:
-    return f"; it kept {percent(each.kept.kept, each.kept.needed)} of what later turns needed" if each.kept.needed else ""
+    return percent(each.kept_after.kept, each.kept_after.needed)
 
 
 def what_was_read(comparison: Comparison) -> Iterator[str]:
@@ -121,7 +122,7 @@ def _notes(notes: Sequence[Iterable[str]]) -> Iterator[str]:
     for form, count in sessions.most_common():
         said = form[0] + "".join(f"{number:,}{text}" for number, text in zip(sums[form], form[1:], strict=True))
         scope = f" ({plural(count, 'session')})" if len(notes) > 1 else ""
-        yield f"{said[:1].upper()}{said[1:].rstrip('.')}{scope}."
+        yield f"{said[:1].upper()}{_ONE.sub('1 turn', said[1:]).rstrip('.')}{scope}."
 
 
 def _schedule(settings: Mapping[str, str | int | float | None]) -> Iterator[str]:
@@ -140,6 +141,8 @@ def _size(value: str | int | float | None) -> str:
 def _estimates(comparison: Comparison) -> Iterator[str]:
     used = [each for each in comparison.sessions if each.skipped is None]
     bill = recorded_total(used)
+    if bill is not None:
+        yield "Recorded: as charged where the record holds money, else at list prices; the strategies are billed at list prices."
     if bill is not None and bill[0].outputs_estimated:
         turns = plural(bill[0].outputs_estimated, "turn")
         yield f"The record holds no final output count for {turns}; those outputs are estimated from their text."
@@ -153,13 +156,31 @@ def _estimates(comparison: Comparison) -> Iterator[str]:
     if any(each.model_calls for each in comparison.total):
         answer = comparison.settings.get("answer_tokens")
         length = f"an answer of at least {tokens(int(answer))} tokens" if answer else "an assumed answer"
-        yield f"A strategy's own model calls are billed with the warm prompt they extend and {length}; they are part of its cost."
-    if sum(each.unreachable_turns for each in comparison.total):
-        named = ", ".join(f"{each.strategy} {each.unreachable_turns:,}" for each in comparison.total if each.unreachable_turns)
-        yield f"Turns at which the target could not be reached: {named}."
-    if sum(each.illegal_plans for each in comparison.total):
-        named = ", ".join(f"{each.strategy} {each.illegal_plans:,}" for each in comparison.total if each.illegal_plans)
-        yield f"Plans refused as illegal: {named}."
+        yield (
+            f"A strategy's own model calls read what is warm of the prompt they extend and are billed with {length}; "
+            "that is part of its cost. No model is asked here: the built-in digest stands in for its summary when what was kept is judged."
+        )
+    yield from _by_strategy(comparison.total)
+
+
+TOLD = {
+    "waiting_turns": "Turns that stayed above the trigger because nothing could be cut just then",
+    "unpaid_commits": "Commits that had not paid for themselves when the session ended",
+    "unreachable_turns": "Turns that stayed above the limit, the window less room for an answer, because nothing more may be cut",
+    "illegal_plans": "Plans refused as illegal",
+}
+"""Counts that are told by strategy, where there are any."""
+
+
+def _by_strategy(results: Sequence[Result]) -> Iterator[str]:
+    if any(each.kept_after.needed for each in results):
+        yield "Once cut: counted at the turns after a strategy's own first cut in a session, so not at the same turns for each."
+    for name, said in TOLD.items():
+        counts = [(each, getattr(each, name)) for each in by_cost(results)]
+        of = {each.strategy: f" of {each.commits:,}" if name == "unpaid_commits" else "" for each in results}
+        named = ", ".join(f"{each.strategy} {count:,}{of[each.strategy]}" for each, count in counts if count)
+        if named:
+            yield f"{said}: {named}."
 
 
 def interruption(comparison: Comparison) -> Iterator[str]:

@@ -26,16 +26,16 @@ COLUMNS = (
     "vs none",
     "hit rate",
     "commits",
-    "breaks (not planned)",
+    "breaks\n(not planned)",
     "model calls",
     "their cost",
     "peak prompt",
-    "needed",
     "kept",
-    "kept in context",
+    "kept\nonce cut",
+    "in context\nonce cut",
 )
-WIDE_ONLY = frozenset({"commits", "their cost", "peak prompt", "needed", "model", "turns", "recorded"})
-SESSION_COLUMNS = ("session", "model", "turns", "peak prompt", "recorded", "none", "cheapest", "its cost", "vs none", "kept")
+WIDE_ONLY = frozenset({"commits", "their cost", "peak prompt", "kept", "model", "turns", "recorded"})
+SESSION_COLUMNS = ("session", "model", "turns", "peak prompt", "recorded", "none", "cheapest", "its cost", "vs none", "kept\nonce cut")
 LEFT = frozenset({"strategy", "session", "model", "cheapest"})
 DATE = re.compile(r"-20\d{6}$")
 """The date behind a model's name, which a row has no room for."""
@@ -63,9 +63,9 @@ def recorded_total(sessions: Sequence[SessionResult]) -> tuple[Recorded, int] | 
 class Grid:
     """A rich table of named columns that leaves out the less important ones where the terminal is narrow."""
 
-    def __init__(self, columns: Sequence[str], width: int) -> None:
+    def __init__(self, columns: Sequence[str], width: int, without: frozenset[str] = frozenset()) -> None:
         self.table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        self.shown = [width >= WIDE or name not in WIDE_ONLY for name in columns]
+        self.shown = [name not in without and (width >= WIDE or name not in WIDE_ONLY) for name in columns]
         for name in compress(columns, self.shown):
             self.table.add_column(name, justify="left" if name in LEFT else "right", header_style="bold", vertical="bottom")
 
@@ -76,7 +76,8 @@ class Grid:
 
 def results_table(results: Sequence[Result], width: int = WIDE) -> Grid:
     """One row a strategy, cheapest first."""
-    grid = Grid(COLUMNS, width)
+    free = not any(each.model_calls_usd for each in results)
+    grid = Grid(COLUMNS, width, frozenset({"their cost"} if free else ()))
     base = control(results)
     for rank, each in enumerate(by_cost(results)):
         grid.add(_cells(each, base), style="bold green" if rank == 0 and len(results) > 1 else "")
@@ -85,7 +86,7 @@ def results_table(results: Sequence[Result], width: int = WIDE) -> Grid:
 
 def _cells(each: Result, base: Decimal | None) -> list[Text | str]:
     unplanned = Text(f"({each.unplanned_breaks})", style="bold red" if each.unplanned_breaks else "")
-    kept = each.kept
+    kept, after = each.kept, each.kept_after
     return [
         Text(each.strategy, no_wrap=True),
         usd(each.usd),
@@ -96,9 +97,9 @@ def _cells(each: Result, base: Decimal | None) -> list[Text | str]:
         f"{each.model_calls:,}",
         usd(each.model_calls_usd) if each.model_calls else "",
         tokens(each.peak_prompt_tokens),
-        f"{kept.needed:,}",
         percent(kept.kept, kept.needed),
-        percent(kept.in_context, kept.needed),
+        percent(after.kept, after.needed),
+        percent(after.in_context, after.needed),
     ]
 
 
@@ -110,9 +111,11 @@ def total_table(comparison: Comparison, width: int = WIDE) -> Table:
     if bill is not None:
         value, count = bill
         complete = count == len(used)
-        label = "recorded" if complete else f"recorded ({count} of {len(used)})"
+        other = bool(comparison.settings.get("model"))
+        said = [*([] if complete else [f"{count} of {len(used)}"]), *(["its own model"] if other else [])]
+        label = f"recorded ({', '.join(said)})" if said else "recorded"
         grid.table.add_section()
-        versus = change(value.usd, control(comparison.total)) if complete else UNKNOWN
+        versus = change(value.usd, control(comparison.total)) if complete and not other else UNKNOWN
         rest = [UNKNOWN] * (len(COLUMNS) - 4)
         grid.add([label, usd(value.usd), versus, percent(value.usage.read, value.usage.prompt), *rest], style="dim")
     return grid.table
@@ -140,7 +143,7 @@ def _session_cells(each: SessionResult) -> list[str | Text]:
         best.strategy,
         usd(best.usd),
         "" if best.strategy == CONTROL else change(best.usd, base),
-        percent(best.kept.kept, best.kept.needed),
+        percent(best.kept_after.kept, best.kept_after.needed),
     ]
 
 

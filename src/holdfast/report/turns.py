@@ -31,26 +31,34 @@ def line(turn: ReplayedTurn, begins: bool = False) -> str:
 
 
 def committed(commit: Commit | None) -> str:
-    """What a commit took away, from which block on, when that is predicted to have paid for itself, and why it was done."""
+    """What a commit took away, from which block on, when that was to pay for itself and when it did, and why it was done."""
     if commit is None:
         return ""
     removed = f"{commit.strategy} \N{MINUS SIGN}{tokens(commit.tokens_removed)} from block {commit.first_edit}"
-    return f"{removed}, {pays(commit.break_even_turn)}: {commit.why}"
+    return f"{removed}, {pays(commit.break_even_turn)}, {paid(commit.measured_break_even_turn)}: {commit.why}"
 
 
 def pays(after: int | None) -> str:
-    """After how many turns a commit is predicted to have paid for itself."""
+    """After how many turns, counted from the one after its own, a commit is predicted to have paid for itself."""
     if after is None:
-        return "never pays"
-    return f"pays in {plural(after, 'turn')}" if after else "pays at once"
+        return "predicted never to pay"
+    return f"predicted to pay after {plural(after, 'turn')}" if after else "predicted to pay at once"
+
+
+def paid(after: int | None) -> str:
+    """After how many turns a commit had paid for itself, as measured."""
+    if after is None:
+        return "not paid when the session ended"
+    return f"paid after {plural(after, 'turn')}" if after else "paid at once"
 
 
 def closing(turns: list[ReplayedTurn]) -> str:
     """The sum under the lines."""
     spent = sum((turn.usd for turn in turns), Decimal(0))
-    commits = sum(turn.commit is not None for turn in turns)
+    commits = [turn.commit for turn in turns if turn.commit is not None]
+    unpaid = sum(commit.measured_break_even_turn is None for commit in commits)
     read, prompt = sum(turn.usage.read for turn in turns), sum(turn.usage.prompt for turn in turns)
     return (
         f"{plural(len(turns), 'turn')}, {usd(spent)}, {percent(read, prompt)} of the prompt tokens read from the cache, "
-        f"{plural(commits, 'commit')}."
+        f"{plural(len(commits), 'commit')}{f', {unpaid:,} of them not paid when the session ended' if unpaid else ''}."
     )

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from holdfast.calibrate import Weighed
 from holdfast.errors import IllegalPlan, InputError, UnknownModel
-from holdfast.line import Line
 from holdfast.pricing import cost
 from holdfast.scale import scale
 from holdfast.simulator.kept import Index, Judge
@@ -62,13 +61,16 @@ def by_lineage(turns: Iterable[Turn]) -> dict[str, list[Turn]]:
 def judge(transcript: Transcript, strategy: Strategy, conditions: Conditions, indexes: Mapping[str, Index]) -> Result:
     """One strategy on one transcript."""
     judges = {lineage: Judge(index) for lineage, index in indexes.items()}
-    usage, usd, calls_usd, kept = Usage(), Decimal(0), Decimal(0), Kept()
-    counts = dict.fromkeys(("turns", "commits", "planned", "unplanned", "calls", "unreachable", "illegal", "peak"), 0)
+    usage, usd, calls_usd, kept, kept_after = Usage(), Decimal(0), Decimal(0), Kept(), Kept()
+    counts = dict.fromkeys(("turns", "commits", "planned", "unplanned", "calls", "unreachable", "illegal", "waiting", "paid", "peak"), 0)
     for step in Replay(transcript, strategy, conditions).steps():
-        trace, judge_ = step.outcome.trace, judges[step.turn.lineage]
-        if trace.commit or step.ordinal == 0:
-            judge_.committed(*replaced(step.outcome.line))
-        kept += judge_.turn(step.ordinal)
+        trace, line, judging = step.outcome.trace, step.outcome.line, judges[step.turn.lineage]
+        if trace.commit or (step.ordinal == 0 and line.ledger.entries):
+            judging.sent(line.pieces, line.size)
+        here = judging.turn(step.ordinal)
+        kept += here
+        if line.ledger.entries:
+            kept_after += here
         usage, usd, calls_usd = usage + step.usage, usd + step.usd, calls_usd + step.asked
         for asked in trace.asked:
             usage += asked
@@ -87,6 +89,9 @@ def judge(transcript: Transcript, strategy: Strategy, conditions: Conditions, in
         kept=kept,
         unreachable_turns=counts["unreachable"],
         illegal_plans=counts["illegal"],
+        kept_after=kept_after,
+        unpaid_commits=counts["commits"] - counts["paid"],
+        waiting_turns=counts["waiting"],
     )
 
 
@@ -99,21 +104,9 @@ def _count(counts: dict[str, int], step: Step) -> None:
     counts["calls"] += len(trace.asked)
     counts["unreachable"] += trace.unreachable is not None
     counts["illegal"] += sum(isinstance(error, IllegalPlan) for error in trace.errors)
+    counts["waiting"] += step.waiting
+    counts["paid"] += len(step.settled)
     counts["peak"] = max(counts["peak"], trace.sent_tokens)
-
-
-def replaced(line: Line) -> tuple[set[int], list[str]]:
-    """The blocks of the history that a line does not send verbatim, and the texts it sends in their stead."""
-    verbatim: set[int] = set()
-    texts: list[str] = []
-    for piece in line.pieces:
-        if piece.folded:
-            texts.append(piece.message.blocks[0].text)
-            continue
-        verbatim.update(index for index in piece.indices if index not in piece.cleared)
-        if piece.cleared:
-            texts.extend(block.text for index, block in zip(piece.indices, piece.message.blocks, strict=True) if index in piece.cleared)
-    return set(range(line.size)) - verbatim, texts
 
 
 def recorded(transcript: Transcript, conditions: Conditions) -> Recorded | None:

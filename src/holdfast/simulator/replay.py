@@ -15,6 +15,7 @@ from holdfast.caches import cache_for
 from holdfast.caches.anthropic import AnthropicCache
 from holdfast.caches.machine import Cache, CacheRequest
 from holdfast.edits import Scribe
+from holdfast.families import thinks_manually
 from holdfast.line import Line
 from holdfast.pipeline import Engine, Outcome, Policy
 from holdfast.prefix import Chain
@@ -53,7 +54,8 @@ class Step:
     """One replayed turn: what went out, what the cache made of it, what that costs.
 
     ``ordinal`` counts the turns of its lineage. ``usd`` is the whole price of the turn, ``asked`` what the strategy's model calls
-    are of it. ``broken``: the prompt did not begin with what was sent last although nothing was committed. ``settled``:
+    are of it. ``broken``: the prompt did not begin with what was sent last although nothing was committed.
+    ``waiting``: it went out above the trigger because nothing could be cut just then. ``settled``:
     the lineage's commits, by number, that have paid for themselves, and after how many turns.
     """
 
@@ -64,6 +66,7 @@ class Step:
     usd: Decimal
     asked: Decimal = Decimal(0)
     broken: bool = False
+    waiting: bool = False
     settled: tuple[tuple[int, int], ...] = ()
 
 
@@ -116,10 +119,16 @@ class Replay:
         lane.line.went_listed(outcome.marks)
         settled = engine.learn(lane.line, outcome, usage)
         usage = usage.answered(output_tokens(turn, scale(price.family)))
-        step = Step(turn, lane.turns, outcome, usage, cost(usage, price, now) + asked, asked, _broken(lane.last, outcome), settled)
+        step = Step(turn, lane.turns, outcome, usage, cost(usage, price, now) + asked, asked)
+        step = replace(step, broken=_broken(lane.last, outcome), waiting=self._waits(outcome, engine), settled=settled)
         lane.last = chain
         lane.turns += 1
         return step
+
+    def _waits(self, outcome: Outcome, engine: Engine) -> bool:
+        """Whether the prompt is above the trigger, nothing is committed now, and nothing has been before."""
+        above = outcome.trace.sent_tokens > engine.policy.schedule.trigger
+        return above and not outcome.line.ledger.entries and self._strategy.name != "none"
 
     def _now(self, turn: Turn) -> float:
         # A clock that runs backwards stands still: a cache cannot be asked about the past.
@@ -173,6 +182,7 @@ class Replay:
             ttl=ttl,
             marking=price.provider == "anthropic",
             binds_thinking=price.binds_thinking == "prefix",
+            manual_thinking=thinks_manually(price.model),
             dialect=self._transcript.dialect,
         )
 
@@ -193,8 +203,8 @@ class Replay:
     def _warm_as_recorded(self, cache: Cache, lane: _Lane, turn: Turn, settings: Settings, now: float) -> None:
         """What the record says of entries that this lineage did not write: other sessions, or a part of this one that is not in the file.
 
-        Where the bill shows tools and system read, they were warm. Where the first request of a lineage read more, so much of its prompt was. It
-        is the same for every strategy: none edits the head, and nothing has been edited yet when a lineage begins.
+        Where the bill shows tools and system read, they were warm. Where the first request of a lineage read more, so much of its prompt
+        was. It is the same for every strategy: none edits the head, and nothing has been edited yet when a lineage begins.
         """
         line = lane.line
         if not isinstance(cache, AnthropicCache) or turn.usage is None or not line.head:

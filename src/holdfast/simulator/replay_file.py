@@ -67,6 +67,8 @@ def _note(step: Step) -> str:
         return "unplanned break"
     if trace.unreachable:
         return f"budget unreachable: {trace.unreachable}"
-    return "" if trace.commit or not trace.errors else str(trace.errors[0])
+    if trace.errors and not trace.commit:
+        return str(trace.errors[0])
+    return f"above the trigger; {trace.reason}" if step.waiting else ""
 
 

@@ -14,7 +14,7 @@ class Kept:
     """How much of what later turns needed was still there: counts of atoms, summed over turns.
 
     ``needed`` atoms; ``kept`` of them somewhere in the prompt, ``in_context`` with at least half of their line;
-    ``recoverable`` are in the prompt, or in a block that is in the store and whose name stands in the prompt, so that a model can ask for it.
+    ``recoverable`` are in the prompt, or in a stored block whose name stands in the prompt, so that a model can ask for it.
     """
 
     needed: int = 0

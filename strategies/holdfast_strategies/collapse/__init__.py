@@ -12,7 +12,7 @@ from holdfast_strategies.collapse.asking import instruction, read_answer, stand_
 from holdfast_strategies.collapse.finding import Span, finished, legs, lookups
 from holdfast_strategies.collapse.stubs import stub
 from holdfast_strategies.digest.facts import Facts
-from holdfast_strategies.digest.read_once import facts_of, session_of
+from holdfast_strategies.digest.read_once import facts_of
 from holdfast_strategies.digest.session import Session
 from holdfast_strategies.estimate import excess, freed
 from holdfast_strategies.micro import ASKED_AND_ANSWERED
@@ -41,13 +41,13 @@ class Collapse:
         need = excess(view, goal)
         if not need:
             return None
-        session = session_of(view.source, len(view.source))
-        chosen = self._chosen(view, facts_of(session), need)
+        facts = facts_of(view.source, len(view.source))
+        chosen = self._chosen(view, facts, need)
         if not chosen:
             return None
         folds = [fold for _, fold in chosen]
         if self.ask_model:
-            folds = yield from self._asked(view, session, [span for span, _ in chosen], folds)
+            folds = yield from self._asked(view, facts.session, [span for span, _ in chosen], folds)
         return Plan(self.name, tuple(folds), f"{len(folds)} finished spans")
 
     def _chosen(self, view: View, facts: Facts, need: int) -> list[tuple[Span, Fold]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdfast.strategy import View
 from holdfast_strategies.digest.facts import TITLE
 from holdfast_strategies.digest.fit import Section, fit
-from holdfast_strategies.digest.read_once import facts_of, session_of
+from holdfast_strategies.digest.read_once import facts_of
 from holdfast_strategies.digest.session import Session
 from holdfast_strategies.digest.story import decisions, goal, standing, story
 from holdfast_strategies.digest.work import commands, errors, files, todos
@@ -21,12 +21,14 @@ def digest(view: View, stop: int, budget_tokens: int) -> str:
     They are made from the caller's own blocks, never from earlier notes, so that notes upon notes lose nothing.
     What is pinned stands in the prompt verbatim and is not repeated.
     """
-    session = session_of(view.source, stop)
+    facts = facts_of(view.source, stop)
+    session = facts.session
     where = f"Paths without a leading / are relative to {session.root}." if session.root else ""
     budget_tokens -= view.count(where)
     parts = fit(_sections(session, view), int(budget_tokens * (1 - _FACTS)), view.count)
     body = "\n\n".join(parts)
-    lines = facts_of(session).text(body, budget_tokens - view.count(body) - view.count(TITLE), view.count)
+    pinned = "\n".join(view.source[index].text for index in sorted(view.pinned) if index < len(view.source))
+    lines = facts.text(f"{body}\n{pinned}", budget_tokens - view.count(body) - view.count(TITLE), view.count)
     if lines:
         parts.insert(max(len(parts) - 1, 0), f"{TITLE}\n{lines}")
     return "\n\n".join([where, *parts] if where and parts else parts)
@@ -50,5 +52,6 @@ def header(messages: int, tokens: int) -> str:
     """The first line of notes that stand for a part of the conversation."""
     return (
         f"[holdfast: notes on {messages:,} earlier messages ({tokens:,} tokens) of this conversation, put together without a model. "
-        "Quotes are verbatim; … marks what was cut. What follows these notes is the conversation itself: go on from there.]"
+        "Quotes are verbatim but for white space and the marks of headings and lists; … marks what was cut, code in the assistant's words "
+        "among it. What follows these notes is the conversation itself: go on from there.]"
     )

@@ -10,11 +10,12 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
-
-from cachetools import LRUCache
+from sys import getsizeof
+from threading import Lock
 
 from holdfast.blocks import Block, Kind, Role
 from holdfast_strategies.digest.session import Session
+from holdfast_strategies.kept import Kept
 from holdfast_strategies.words import clipped, is_chatter
 
 TITLE = "## Lines worth knowing, as they first stood (files may have changed since)"
@@ -42,12 +43,13 @@ class Facts:
     def ranked(self) -> list[tuple[int, str]]:
         """Block and line of each."""
         weights = _used(self.session)
-        places = _places_of(self.session)
         value: dict[tuple[int, str], int] = {}
-        for name in sorted(weights, key=lambda name: (-weights[name], name))[:_NAMES]:
-            found = places.first(name, self.session.stop)
-            if found and _worth(self.session, *found):
-                value[found] = value.get(found, 0) + weights[name]
+        with _growing:
+            places = _places_of(self.session)
+            for name in sorted(weights, key=lambda name: (-weights[name], name))[:_NAMES]:
+                found = places.first(name, self.session.stop)
+                if found and _worth(self.session, *found):
+                    value[found] = value.get(found, 0) + weights[name]
         return sorted(value, key=lambda found: (-value[found] / (len(found[1]) + _PLACE), found))
 
     def text(self, so_far: str, budget_tokens: int, count: Callable[[str], int], span: tuple[int, int] | None = None) -> str:
@@ -58,7 +60,7 @@ class Facts:
         left = budget_tokens - 2
         chosen: dict[str, list[tuple[int, int, str]]] = {}
         for order, (index, line) in enumerate(self.ranked):
-            if line in so_far or (span and not span[0] <= index < span[1]):
+            if line.strip("…") in so_far or (span and not span[0] <= index < span[1]):
                 continue
             text = f"  {self.session.brief(line)}"
             origin = _origin(self.session, index)
@@ -102,7 +104,7 @@ def _used(session: Session) -> Counter[str]:
     for index in range(session.stop):
         block = session.source[index]
         if block.role is Role.ASSISTANT and block.kind in (Kind.TEXT, Kind.TOOL_USE):
-            for name in names(block.text[:_CHARACTERS]):
+            for name in _named_in(block):
                 weights[name] += 10 + 20 * index // session.stop
         elif block.kind is Kind.TOOL_RESULT:
             for name in _defined_in(block):
@@ -110,26 +112,34 @@ def _used(session: Session) -> Counter[str]:
     return weights
 
 
-_definitions: LRUCache[bytes, frozenset[str]] = LRUCache(1 << 12)  # by fingerprint: each digest reads all results again
+def _weight(found: frozenset[str]) -> int:
+    return 300 + sum(map(len, found)) + 50 * len(found)
+
+
+_definitions: Kept[frozenset[str]] = Kept(2_000_000, _weight)  # by fingerprint: each digest reads all results again
+_names: Kept[frozenset[str]] = Kept(4_000_000, _weight)
 
 
 def _defined_in(block: Block) -> frozenset[str]:
     """The names that a result defines."""
-    found = _definitions.get(block.fingerprint) if block.fingerprint else None
-    if found is None:
-        found = frozenset(_DEFINED.findall(block.text))
-        if block.fingerprint:
-            _definitions[block.fingerprint] = found
-    return found
+    if not block.fingerprint:
+        return frozenset(_DEFINED.findall(block.text))
+    return _definitions.get(block.fingerprint, lambda: frozenset(_DEFINED.findall(block.text)))
 
 
-@lru_cache(maxsize=1 << 12)
+def _named_in(block: Block) -> frozenset[str]:
+    """The names with which the assistant's text or input begins."""
+    if not block.fingerprint:
+        return names(block.text[:_CHARACTERS])
+    return _names.get(block.fingerprint, lambda: names(block.text[:_CHARACTERS]))
+
+
 def names(text: str) -> frozenset[str]:
     """What looks like a name, a path, an id or a number in a text."""
     return frozenset(name for name in map(_name, set(_ATOM.findall(text))) if name)
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 14)
 def _name(word: str) -> str:
     """The word without what only surrounds it, if it looks like a name that was made and not like prose."""
     name = word.strip(_EDGES)
@@ -188,6 +198,8 @@ class _Places:
 
 
 _recent: deque[_Places] = deque(maxlen=4)  # a session's text each
+_BYTES = 4_000_000  # of text in all of them
+_growing = Lock()  # held while places are looked up: another thread may grow the same ones
 
 
 def _places_of(session: Session) -> _Places:
@@ -199,6 +211,8 @@ def _places_of(session: Session) -> _Places:
         _recent.append(places)
     if len(places.prints) < len(prints):
         places.grow(session.source, prints)
+    while _recent and sum(getsizeof(known.text) for known in _recent) > _BYTES:
+        _recent.popleft()
     return places
 
 

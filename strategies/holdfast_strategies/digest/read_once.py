@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from hashlib import blake2b
-
-from cachetools import LRUCache
 
 from holdfast.blocks import Block
 from holdfast_strategies.digest.facts import Facts
 from holdfast_strategies.digest.session import Session
+from holdfast_strategies.kept import Kept
 
-_MOST = 8  # a session keeps its blocks alive
+_CHARACTERS = 2_000_000  # of text in all sessions that are kept: a session keeps its blocks alive
 
-_read: LRUCache[tuple[int, bytes], Session] = LRUCache(_MOST)
+
+def _weight(facts: Facts) -> int:
+    return 10_000 + sum(len(block.text) for block in facts.session.source[: facts.session.stop])
+
+
+_read: Kept[Facts] = Kept(_CHARACTERS, _weight)
 
 
 def session_of(source: Sequence[Block], stop: int) -> Session:
     """The first ``stop`` blocks of a history, read once; a history is known by what its blocks hold."""
+    return facts_of(source, stop).session
+
+
+def facts_of(source: Sequence[Block], stop: int) -> Facts:
+    """The facts of such a session, found once."""
     prints = [block.fingerprint for block in source[:stop]]
     if not all(prints):
-        return Session(source, stop)
+        return Facts(Session(source, stop))
     key = stop, blake2b(b"".join(prints), digest_size=16).digest()
-    session = _read.get(key)
-    if session is None:
-        session = _read[key] = Session(source[:stop], stop)
-    return session
-
-
-@lru_cache(_MOST)
-def facts_of(session: Session) -> Facts:
-    """The facts of a session, found once."""
-    return Facts(session)
+    return _read.get(key, lambda: Facts(Session(source[:stop], stop)))

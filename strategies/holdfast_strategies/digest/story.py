@@ -70,7 +70,7 @@ def unsaid(session: Session, pinned: Set[int], summary: str) -> Section:
 
 
 def _report(request: Request, place: int, age: int) -> Item:
-    text = _FENCED.sub("[code]", request.report)
+    text = _FENCED.sub("[…code…]", request.report)
     full = shortened(_HEADING.sub("", text), 700 if age <= 4 else 400)
     return Item(2 * place + 1, 60 - age, f"   → {quoted(full)}", f"   → {quoted(clipped(text, 160))}")
 
@@ -104,7 +104,7 @@ def standing(session: Session) -> Section:
         words = "the user's first message" if number == 1 else f"{number}, {quoted(clipped(request.words, 120))}"
         items.append(Item(-1, 9, f"Still being worked on: {words}"))
     if session.said:
-        text = _FENCED.sub("[code]", session.said[-1][1])
+        text = _FENCED.sub("[…code…]", session.said[-1][1])
         newest = "The assistant's newest words before this point: "
         items.append(Item(10, 10, newest + quoted(shortened(text, 2_500)), newest + quoted(shortened(text, 600))))
     return Section("Where things stand", items, 0.14)

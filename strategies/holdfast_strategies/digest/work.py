@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -147,14 +148,17 @@ def errors(session: Session) -> Section:
         solved = went_well.get(_key(act), -1) > act.call
         for line in outcome.errors[:2]:
             text = clipped(session.brief(line), 220)
-            state = "went well later" if solved else "not seen to go well since" if outcome.failed else "seen in its output"
+            state = "; went well later" if solved else "" if outcome.failed else "; seen in its output"
             value = act.call / max(session.stop, 1) * 5 + 3 * (not solved)
-            items[text] = Item(act.call, value, f"- {text} ({clipped(session.brief(act.named(160)), 90)}; {state})")
+            items[text] = Item(act.call, value, f"- {text} ({clipped(session.brief(act.named(160)), 90)}{state})")
     return Section("Errors", list(items.values()), 0.08)
 
 
-def _key(act: Act) -> str:
-    return act.paths[0] if act.paths and act.verb != "run" else f"{act.verb} {' '.join(act.target.split()[:3])}"
+def _key(act: Act) -> tuple[str, ...]:
+    """What makes two acts the same thing: the whole command or input, or doing the same to the same files."""
+    if act.verb == "run":
+        return act.verb, " ".join(act.target.split()), str(act.inputs.get("workdir", ""))
+    return (act.verb, *act.paths) if act.paths else (act.verb, act.tool, json.dumps(act.inputs))
 
 
 def todos(session: Session) -> Section:
