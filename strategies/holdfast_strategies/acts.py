@@ -133,7 +133,7 @@ def _target(tool: str, verb: Verb, inputs: Mapping[str, Json]) -> str:
     return next((value.strip() for value in inputs.values() if isinstance(value, str)), "")
 
 
-_calls: Kept[tuple[str, Verb, str]] = Kept(2_000_000, lambda read: 200 + len(read[2]))  # characters; each plan reads them all again
+_calls: Kept[tuple[str, Verb, str]] = Kept(1_000_000, lambda read: 200 + len(read[2]))  # characters; each plan reads them all again
 
 
 def _act(block: Block, index: int) -> Act:

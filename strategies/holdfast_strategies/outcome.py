@@ -69,7 +69,7 @@ def status_of(body: str) -> int | None:
     return int(next(group for group in match.groups() if group is not None)) if match else None
 
 
-_known: Kept[Outcome] = Kept(1_000_000, lambda outcome: 300 + len(outcome.last) + sum(map(len, outcome.errors)))  # characters
+_known: Kept[Outcome] = Kept(1_000_000, lambda outcome: 500 + len(outcome.last) + sum(map(len, outcome.errors)))  # characters
 _LONGEST = 50_000  # characters of a result whose outcome is remembered
 
 

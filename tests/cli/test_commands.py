@@ -9,6 +9,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import given
@@ -59,7 +60,7 @@ def test_a_size_can_be_a_share_of_the_window(share: float) -> None:
     assert options.size("--trigger", f"{share * 100}%") == pytest.approx(share)
 
 
-@pytest.mark.parametrize("text", ["", "much", "-5", "nan", "inf", "0", "150kk%", "1e99"])
+@pytest.mark.parametrize("text", ["", "much", "-5", "nan", "inf", "0", "150kk%", "1e99", "150%", "100%"])
 def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     """A size that is none is an error that shows how to write one."""
     with pytest.raises(InputError, match="150k"):
@@ -101,7 +102,89 @@ def test_strategies_lists_every_registered_one_with_its_options() -> None:
     document = json.loads(run("strategies", "--json", "-")[1])
     assert [each["name"] for each in document["strategies"]] == list(registered())
     assert all(each["summary"].endswith(".") and each["name"] in text for each in document["strategies"])
-    assert "keep_results=5" in next(each["options"] for each in document["strategies"] if each["name"] == "micro")
+    default = registered()["micro"]().keep_results  # type: ignore[attr-defined]  # an option of this one
+    assert f"keep_results={default}" in next(each["options"] for each in document["strategies"] if each["name"] == "micro")
+
+
+@pytest.mark.parametrize("text", ["50%", "0.5", "much", "-1"])
+def test_what_takes_tokens_only_offers_no_share(text: str) -> None:
+    """A tail that is no number of tokens is refused without naming shares."""
+    with pytest.raises(InputError, match="20k") as refused:
+        options.tokens("--keep", text, 0)
+    assert "share" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe{", "not UTF-8"),
+        (b'{"models": {"x": 3}}', "models.x: must be an object"),
+        (b"[1]", "must be an object"),
+        (None, "No such file"),
+    ],
+)
+def test_a_price_file_that_cannot_be_used_is_a_plain_sentence(tmp_path: Path, content: bytes | None, said: str) -> None:
+    """What is wrong with a price file is said without the words of the code that read it."""
+    mine = tmp_path / "mine.json"
+    if content is not None:
+        mine.write_bytes(content)
+    code, _, err = run("prices", "--prices", str(mine))
+    assert code == 2
+    assert said in err
+    assert not any(word in err for word in ("Errno", "codec", "instance", "ModelIn", "FileIn"))
+
+
+def holdfast(*arguments: str, to: int | IO[bytes] = subprocess.PIPE, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """A command in a process of its own, its standard output going elsewhere."""
+    command = [sys.executable, "-m", "holdfast", *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **env}
+    return subprocess.run(command, stdout=to, stderr=subprocess.PIPE, env=environment, check=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [("prices",), ("strategies", "--json", "-"), ("--help",)])
+def test_a_full_disk_is_a_sentence(arguments: tuple[str, ...]) -> None:
+    """Where standard output takes no more, the exit code is 1 and one sentence says why."""
+    with Path("/dev/full").open("wb") as full:
+        done = holdfast(*arguments, to=full)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == ["holdfast: standard output: No space left on device."]
+
+
+@pytest.mark.parametrize("arguments", [("prices",), ("strategies",), ("prices", "--json", "-"), ("--help",)])
+def test_a_reader_that_has_had_enough_is_no_failure(arguments: tuple[str, ...]) -> None:
+    """``| head`` ends every command with 0 and without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        done = holdfast(*arguments, to=pipe)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_encoding_without_a_minus_sign_keeps_the_minus() -> None:
+    """On an ASCII terminal signs have plain stand-ins, and nothing is an error."""
+    assert "\N{MINUS SIGN}3\N{EN DASH}\N{CJK UNIFIED IDEOGRAPH-4E2D}".encode("ascii", "holdfast-plain") == b"-3-?"
+    done = holdfast("prices", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize(("columns", "width"), [("80", 80), ("", 120), ("wide", 120), ("0", 120)])
+def test_columns_are_respected_where_there_is_no_terminal(columns: str, width: int) -> None:
+    """``COLUMNS`` sets the width of a table that goes into a pipe, if it is a number that can be."""
+    assert output.plain_width(columns) == width
+
+
+def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
+    """JSON goes to what a link names, and into a pipe or device as it is."""
+    target, link = tmp_path / "out.json", tmp_path / "link.json"
+    target.write_text("old", encoding="utf-8")
+    link.symlink_to(target)
+    output.write_json(str(link), ["new"])
+    assert link.is_symlink()
+    assert target.read_text(encoding="utf-8") == "new"
+    output.write_json(os.devnull, ["new"])
+    assert not Path(os.devnull).is_file()
 
 
 def test_prices_lists_every_model_and_shows_one_with_its_tiers() -> None:
@@ -145,6 +228,9 @@ def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     assert code == 2
     assert "nowhere" in err
     assert "cannot be written" in err
+    code, out, err = run("replay", "no-such.jsonl", "--strategy", "micro", "--json", str(tmp_path / "nowhere" / "out.jsonl"))
+    assert (code, out) == (2, "")
+    assert "nowhere" in err, "known before anything is computed"
 
 
 def test_without_a_path_and_without_sessions_it_says_how_to_get_one(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_replay_is_one_line_a_turn(tmp_path: Path) -> None:
     assert code == 0
     turns = target.read_text(encoding="utf-8").splitlines()
     assert len(text.splitlines()) == len(turns) + 2
-    assert all(len(line) <= 160 for line in text.splitlines())
+    assert all(len(line) <= 200 for line in text.splitlines())
 
 
 def test_a_cut_and_a_broken_line_are_named_and_the_rest_is_used(tmp_path: Path) -> None:
@@ -125,12 +125,38 @@ def test_a_cut_and_a_broken_line_are_named_and_the_rest_is_used(tmp_path: Path) 
     [("empty.jsonl", b""), ("binary.jsonl", bytes(range(256)) * 40), ("other.json", b'{"hello": 1}'), ("cut.gz", b"\x1f\x8b\x08\x00")],
 )
 def test_a_file_of_no_known_format_is_named_with_what_was_seen(tmp_path: Path, name: str, content: bytes) -> None:
-    """A file that gives nothing is left out by name and reason; where there is no other, the exit code is 1 and says how to get one."""
+    """A file that gives nothing is left out by name and reason; where there is no other, the exit code is 1."""
     (tmp_path / name).write_bytes(content)
     code, _, err = run("compare", str(tmp_path))
     assert code == 1
     assert name in err
+    assert "Claude Code" not in err
+
+
+def test_an_empty_folder_is_answered_with_where_sessions_are_kept(tmp_path: Path) -> None:
+    """Where nothing was found at all, it says where agents keep their sessions."""
+    code, _, err = run("compare", str(tmp_path))
+    assert code == 1
     assert "Claude Code" in err
+
+
+def test_links_to_nothing_are_left_out(tmp_path: Path) -> None:
+    """A dangling link that a pattern matches is passed over; where there is nothing else, the pattern is named."""
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    code, _, err = run("compare", str(tmp_path / "*.jsonl"))
+    assert code == 2
+    assert "*.jsonl: no such file" in err
+    (tmp_path / "small.jsonl.gz").write_bytes(Path(SMALL).read_bytes())
+    assert run("compare", str(tmp_path / "*.jsonl*"), "--strategy", "none")[0] == 0
+
+
+@pytest.mark.parametrize("command", [["compare", "-"], ["compare", "-", "--strict"], ["replay", "-", "--strategy", "micro"]])
+def test_standard_input_is_called_by_its_name_in_complaints(command: list[str]) -> None:
+    """What is wrong with standard input is said of ``<stdin>``, not of the file that holds it meanwhile."""
+    code, _, err = run(*command, given=b"hello\n")
+    assert code in (1, 2)
+    assert err.startswith("holdfast: <stdin>: no known transcript format")
+    assert "holdfast-" not in err
 
 
 def test_an_unknown_model_is_named_with_near_ones_and_the_rest_is_compared(tmp_path: Path) -> None:
@@ -141,6 +167,9 @@ def test_an_unknown_model_is_named_with_near_ones_and_the_rest_is_compared(tmp_p
     assert code == 1
     assert "claude-opus-4-6" in err
     assert "--prices" in err
+    code, _, err = run("replay", str(odd), "--strategy", "micro")
+    assert code == 2
+    assert err.startswith(f"holdfast: {odd}: no price is known")
     assert run("compare", str(odd), "--strategy", "none", "--model", "claude-opus-4-6")[0] == 0
 
 

@@ -25,7 +25,7 @@ def kepts(draw: st.DrawFn) -> Kept:
 
 def results(name: st.SearchStrategy[str] = texts) -> st.SearchStrategy[Result]:
     """One strategy's figures."""
-    return st.builds(Result, name, money, usages, *[counts] * 6, money, kepts(), counts, counts)
+    return st.builds(Result, name, money, usages, *[counts] * 6, money, kepts(), counts, counts, kepts(), counts, counts)
 
 
 sessions = st.builds(
@@ -76,6 +76,7 @@ def result(strategy: str, usd: str, kept: int = 900, **others: int) -> Result:
         peak_prompt_tokens=152_341,
         model_calls_usd=Decimal("1.25") if figures["model_calls"] else Decimal(0),
         kept=Kept(1000, kept, kept // 2, 1000),
+        kept_after=Kept() if strategy == "none" else Kept(500, kept // 2, kept // 4, 500),
         **figures,
     )
 

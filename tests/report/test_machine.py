@@ -14,6 +14,7 @@ from tests.report import results as made
 RESULT_FIELDS = {
     *("strategy", "usd", "usage", "hit_rate", "peak_prompt_tokens", "commits", "planned_breaks", "unplanned_breaks"),
     *("model_calls", "model_calls_usd", "needed", "kept", "kept_in_context", "recoverable", "x_optimum", "x_best"),
+    *("needed_after_cut", "kept_after_cut", "kept_in_context_after_cut", "unpaid_commits", "waiting_turns"),
 }
 USAGE_FIELDS = ["fresh", "read", "write_5m", "write_1h", "write_30m", "write_12h", "output"]
 
@@ -43,6 +44,9 @@ def test_money_is_exact_and_shares_are_shares(value: Result) -> None:
     assert "E" not in document["usd"].upper()
     for name in ("kept", "kept_in_context", "recoverable"):
         assert (document[name] is None) == (value.kept.needed == 0)
+        assert document[name] is None or 0 <= document[name] <= 1
+    for name in ("kept_after_cut", "kept_in_context_after_cut"):
+        assert (document[name] is None) == (value.kept_after.needed == 0)
         assert document[name] is None or 0 <= document[name] <= 1
     assert (document["hit_rate"] is None) == (value.usage.prompt == 0)
 

@@ -79,17 +79,17 @@ def test_the_table_has_every_figure_and_the_recorded_bill_below() -> None:
     lines = [line.split() for line in drawn(tables.total_table(found), tables.WIDE).splitlines() if line.strip()]
     rows = [line for line in lines if line[0] in ("none", "collapse", "full", "recorded")]
     assert [row[0] for row in rows] == ["collapse", "full", "none", "recorded"]
-    assert rows[0] == f"collapse $21.50 {MINUS}31 % 97 % 3 3 (0) 0 152k 1,000 90 % 45 %".split()
+    assert rows[0] == f"collapse $21.50 {MINUS}31 % 97 % 3 3 (0) 0 152k 90 % 90 % 45 %".split()
     assert rows[1][6:10] == ["3", "3", "(0)", "3"]
     assert rows[3][:6] == ["recorded", "$33.10", "+6", "%", "96", "%"]
 
 
 def test_a_narrow_terminal_keeps_what_matters() -> None:
     """At 80 columns cost, hits, breaks and what was kept stay whole; the rest is left to JSON."""
-    text = drawn(tables.total_table(made.compared(made.result("none", "31.2"), made.result("collapse", "21.5")), 80), 80)
+    text = drawn(tables.total_table(made.compared(made.result("none", "31.2"), made.result("collapse", "21.5", 800)), 80), 80)
     assert "collapse" in text
-    assert "90 %" in text
-    assert "1,000" not in text
+    assert "80 %" in text
+    assert "152k" not in text
     assert "…" not in text
 
 
@@ -98,9 +98,50 @@ def test_the_verdict_names_the_cheapest_and_what_it_kept() -> None:
     found = made.compared(made.result("none", "30", 1000), made.result("truncate", "12", 400), made.result("micro", "15", 930))
     first, second = sentences.verdict(found)
     assert first.startswith("Cheapest: truncate, $12.00 instead of $30.00")
-    assert "kept 40 %" in first
+    assert "40 % was still in the prompt" in first
     assert "micro, $15.00" in second
-    assert "kept 93 %" in second
+    assert "93 % was still there" in second
+
+
+def test_what_a_hair_more_keeps_is_not_named() -> None:
+    """A dearer strategy that keeps less than one percent more than the cheapest is not set beside it."""
+    found = made.compared(made.result("none", "30", 1000), made.result("truncate", "12", 900), made.result("micro", "15", 904))
+    assert len(list(sentences.verdict(found))) == 1
+
+
+def test_model_calls_have_a_cost_column_only_where_one_cost_something() -> None:
+    """The cost of a strategy's own model calls is a column where there is any, else left out."""
+    none = made.result("none", "31.2")
+    assert "their" not in drawn(tables.total_table(made.compared(none, made.result("collapse", "21.5"))), 120)
+    assert "their" in drawn(tables.total_table(made.compared(none, made.result("full", "21.5", model_calls=2))), 120)
+
+
+def test_the_bill_of_another_model_is_named_and_not_compared() -> None:
+    """With a model of the user's choice, the recorded bill is called another model's, and no percentage is set beside it."""
+    found = made.compared(made.result("none", "31.2"))
+    other = drawn(tables.total_table(replace(found, settings={**found.settings, "model": "claude-haiku-4-5"})), 120)
+    row = next(line for line in other.splitlines() if "recorded" in line)
+    assert "(its own model)" in other
+    assert "$33.10" in row
+    assert "+" not in row
+
+
+def test_what_did_not_pay_and_what_had_to_wait_is_told_by_strategy() -> None:
+    """Below the table stand, by strategy, the commits that had not paid and the turns above trigger and limit."""
+    micro = replace(made.result("micro", "21.5"), unpaid_commits=2, waiting_turns=7, unreachable_turns=1)
+    told = " ".join(sentences.how_it_was_computed(made.compared(made.result("none", "30"), micro)))
+    assert "Turns that stayed above the trigger because nothing could be cut just then: micro 7." in told
+    assert "Commits that had not paid for themselves when the session ended: micro 2 of 3." in told
+    assert "above the limit, the window less room for an answer, because nothing more may be cut: micro 1." in told
+
+
+def test_one_turn_is_no_plural() -> None:
+    """Notes that differ in their numbers are summed, and a sum of one is said as one."""
+    found = made.compared(made.result("none", "1"))
+    noted = replace(found.sessions[0], notes=("at 1 turns the client cut its history", "11 turns and 1,001 turns were copies"))
+    told = list(sentences.how_it_was_computed(replace(found, sessions=(noted,))))
+    assert "At 1 turn the client cut its history." in told
+    assert "11 turns and 1,001 turns were copies." in told
 
 
 def test_where_nothing_is_cheaper_the_verdict_says_so() -> None:
@@ -142,9 +183,17 @@ def test_any_turn_is_one_aligned_line(turn: ReplayedTurn) -> None:
 
 
 def test_a_commit_is_told_with_its_reason() -> None:
-    """The line of a turn that commits says what went, from where, when it pays, and why, within 120 columns."""
+    """The line of a turn that commits says what went, from where, when that was to pay, when it did, and why."""
     usage = Usage(fresh=3, read=120_000, write_5m=3_453, output=40)
     commit = Commit("micro", 37, 42_100, 12, "23 old tool results")
     line = turns.line(ReplayedTurn(12, "main", 1.7e9, 123_456, usage, Decimal("0.0812"), 120_000, commit))
-    assert line.endswith(f"micro {MINUS}42.1k from block 37, pays in 12 turns: 23 old tool results")
-    assert "never pays" in turns.line(ReplayedTurn(1, "main", None, 1, usage, Decimal(1), 0, replace(commit, break_even_turn=None)))
+    assert line.endswith(
+        f"micro {MINUS}42.1k from block 37, predicted to pay after 12 turns, not paid when the session ended: 23 old tool results"
+    )
+    paid = replace(commit, break_even_turn=0, measured_break_even_turn=1)
+    assert "predicted to pay at once, paid after 1 turn: 23" in turns.committed(paid)
+    last = ReplayedTurn(13, "main", 1.7e9, 123_456, usage, Decimal("0.0812"), 120_000, paid)
+    assert turns.closing([replace(last, turn=12, commit=commit), last]).endswith("2 commits, 1 of them not paid when the session ended.")
+    assert "predicted never to pay" in turns.line(
+        ReplayedTurn(1, "main", None, 1, usage, Decimal(1), 0, replace(commit, break_even_turn=None))
+    )

@@ -42,8 +42,8 @@ codecs.register_error("holdfast-plain", _plain)
 
 def open_streams() -> None:
     """Make standard output and standard error such that no character and no closed stream is an error."""
-    if sys.stdout is None:  # type: ignore[unreachable]  # the shell's >&-
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # type: ignore[unreachable]  # noqa: SIM115
+    if sys.stdout is None:  # the shell's >&-
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="holdfast-plain")
@@ -56,7 +56,12 @@ def hush() -> None:
 
 def complain(sentence: str) -> None:
     """One sentence on standard error."""
-    typer.echo(f"holdfast: {sentence}", err=True)
+    typer.echo(f"holdfast: {sentence}", file=sys.stderr)
+
+
+def line(text: str) -> None:
+    """A line on standard output, in the encoding that this has: without ``file``, an ASCII terminal would be sent UTF-8."""
+    typer.echo(text, file=sys.stdout)
 
 
 def console() -> Console:
@@ -89,6 +94,8 @@ def write_json(target: str, pieces: Iterable[str]) -> None:
             typer.echo(piece.encode(), nl=False)  # JSON is UTF-8 whatever the terminal speaks
         return
     path = Path(target)
+    if path.is_symlink() and path.is_file():
+        path = path.resolve()  # what a link names is replaced, not the link
     try:
         if _special(path):
             with path.open("w", encoding="utf-8") as stream:

@@ -89,9 +89,9 @@ def show(replayed: Iterable[ReplayedTurn], json: str | None) -> None:
     seen: list[ReplayedTurn] = []
     for turn in replayed:
         if not seen:
-            typer.echo(lines.HEADING)
-        typer.echo(lines.line(turn, begins=not seen or seen[-1].lineage != turn.lineage))
+            output.line(lines.HEADING)
+        output.line(lines.line(turn, begins=not seen or seen[-1].lineage != turn.lineage))
         seen.append(turn)
-    typer.echo(lines.closing(seen))
+    output.line(lines.closing(seen))
     if json is not None:
         output.write_json(json, (machine.turn(turn) + "\n" for turn in seen))

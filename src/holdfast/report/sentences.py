@@ -16,6 +16,9 @@ from holdfast.transcript import Skipped
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*\b(?!\.\d)")
 _ONE = re.compile(r"(?<![\d.,])1 turns\b")
 
+NOTABLE = 0.01
+"""The share by which a strategy must keep more than the cheapest to be named beside it."""
+
 NAMED = 3
 """How many places are named for each reason something was skipped; ``--json`` has them all."""
 
@@ -34,7 +37,7 @@ def verdict(comparison: Comparison) -> Iterator[str]:
         f"Cheapest: {best.strategy}, {usd(best.usd)} instead of {usd(base.usd)} with the history left alone ({change(best.usd, base.usd)})"
         f"{f'; of what turns after the first cut needed, {_still(best)} was still in the prompt' if best.kept_after.needed else ''}."
     )
-    better = [each for each in ranked[1:] if each.usd < base.usd and _share(each) > _share(best)]
+    better = [each for each in ranked[1:] if each.usd < base.usd and _share(each) >= _share(best) + NOTABLE]
     if better:
         most = max(better, key=lambda each: (_share(each), -each.usd))
         saving = change(most.usd, base.usd)
@@ -122,7 +125,8 @@ def _notes(notes: Sequence[Iterable[str]]) -> Iterator[str]:
     for form, count in sessions.most_common():
         said = form[0] + "".join(f"{number:,}{text}" for number, text in zip(sums[form], form[1:], strict=True))
         scope = f" ({plural(count, 'session')})" if len(notes) > 1 else ""
-        yield f"{said[:1].upper()}{_ONE.sub('1 turn', said[1:]).rstrip('.')}{scope}."
+        told = _ONE.sub("1 turn", said)
+        yield f"{told[:1].upper()}{told[1:].rstrip('.')}{scope}."
 
 
 def _schedule(settings: Mapping[str, str | int | float | None]) -> Iterator[str]:

@@ -39,14 +39,16 @@ def judge_session(weighed: Weighed, strategies: Sequence[Strategy], conditions: 
     indexes = {
         lineage: Index.build(turns, conditions.keep_tail_tokens) for lineage, turns in by_lineage(transcript.turns).items()
     }
-    unlogged = _unlogged(transcript, conditions)
+    exceeds = _exceeds(transcript, conditions)
+    # Below the trigger nothing is ever touched: what one strategy sends there, all do.
+    first = [judge(transcript, strategy, conditions, indexes) for strategy in (strategies if exceeds else strategies[:1])]
     return replace(
         outline,
         recorded=recorded(transcript, conditions),
-        results=tuple(judge(transcript, strategy, conditions, indexes) for strategy in strategies),
-        exceeds_trigger=_exceeds(transcript, conditions),
+        results=tuple(first) if exceeds else tuple(replace(first[0], strategy=strategy.name) for strategy in strategies),
+        exceeds_trigger=exceeds,
         unlogged_calls=len(transcript.unlogged),
-        unlogged_usd=unlogged,
+        unlogged_usd=_unlogged(transcript, conditions),
     )
 
 
@@ -126,11 +128,13 @@ def recorded(transcript: Transcript, conditions: Conditions) -> Recorded | None:
 
 
 def _exceeds(transcript: Transcript, conditions: Conditions) -> bool:
-    return any(
-        turn.prompt.tokens > schedule_of(conditions.prices.find(conditions.model or turn.model), conditions).trigger
-        for turns in by_lineage(transcript.turns).values()
-        for turn in turns[-1:]
-    )
+    """Whether any prompt, as recorded, is above the trigger. A lineage's last is its longest; its models may have different windows."""
+
+    def trigger(model: str) -> int:
+        return schedule_of(conditions.prices.find(conditions.model or model), conditions).trigger
+
+    lineages = by_lineage(transcript.turns).values()
+    return any(turns[-1].prompt.tokens > min(trigger(model) for model in {turn.model for turn in turns}) for turns in lineages)
 
 
 def _unlogged(transcript: Transcript, conditions: Conditions) -> Decimal:

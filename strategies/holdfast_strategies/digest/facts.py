@@ -116,8 +116,8 @@ def _weight(found: frozenset[str]) -> int:
     return 300 + sum(map(len, found)) + 50 * len(found)
 
 
-_definitions: Kept[frozenset[str]] = Kept(2_000_000, _weight)  # by fingerprint: each digest reads all results again
-_names: Kept[frozenset[str]] = Kept(4_000_000, _weight)
+_definitions: Kept[frozenset[str]] = Kept(1_000_000, _weight)  # by fingerprint: each digest reads all results again
+_names: Kept[frozenset[str]] = Kept(3_000_000, _weight)
 
 
 def _defined_in(block: Block) -> frozenset[str]:
@@ -198,7 +198,7 @@ class _Places:
 
 
 _recent: deque[_Places] = deque(maxlen=4)  # a session's text each
-_BYTES = 4_000_000  # of text in all of them
+_BYTES = 6_000_000  # of text in all of them
 _growing = Lock()  # held while places are looked up: another thread may grow the same ones
 
 
