@@ -78,6 +78,8 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
         (["compare", ".", "--keep", "0.5"], "20k"),
         (["compare", ".", "--trigger", "50k", "--target", "60k"], "below"),
         (["compare", "no/such/file.jsonl"], "no/such/file.jsonl"),
+        (["compare", "logs/a**b"], "whole part of a path"),
+        (["compare", "~nobody-of-that-name/logs"], "~nobody-of-that-name"),
         (["compare", ".", "--prices", "no-such.json"], "no-such.json"),
         (["replay", "no/such/file.jsonl", "--strategy", "micro"], "no/such/file.jsonl"),
         (["replay", "x.jsonl", "--strategy", "ladr"], "ladder"),

@@ -145,10 +145,21 @@ def _umask() -> int:
     return mask
 
 
+def _possible(name: str) -> str:
+    """A path or pattern, if it can be one. Raises ``InputError``."""
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:
+        raise InputError(f"{name}: no home folder is known for {Path(name).parts[0]}") from None
+    if any("**" in part and part != "**" for part in path.parts) and not path.exists():
+        raise InputError(f"{name}: ** stands for folders and must be a whole part of a path, as in logs/**/*.jsonl")
+    return name
+
+
 @contextmanager
 def readable(paths: Iterable[str]) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     """The paths with ``-`` replaced by a file that holds standard input, and what to call that file in the output."""
-    given = tuple(paths)
+    given = tuple(map(_possible, paths))
     if STDIO not in given:
         yield given, {}
         return

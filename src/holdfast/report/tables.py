@@ -113,7 +113,7 @@ def total_table(comparison: Comparison, width: int = WIDE) -> Table:
         complete = count == len(used)
         other = bool(comparison.settings.get("model"))
         said = [*([] if complete else [f"{count} of {len(used)}"]), *(["its own model"] if other else [])]
-        label = f"recorded\n({', '.join(said)})" if said else "recorded"
+        label = f"recorded ({', '.join(said)})" if said else "recorded"
         grid.table.add_section()
         versus = change(value.usd, control(comparison.total)) if complete and not other else UNKNOWN
         rest = [UNKNOWN] * (len(COLUMNS) - 4)
