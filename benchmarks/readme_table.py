@@ -39,8 +39,8 @@ def table(found: dict[str, Any]) -> str:
     lines = [
         f"`make demo`: {len(used)} recorded sessions, {turns} turns, prices of {found['settings']['prices_as_of']}.",
         "",
-        "| strategy | cost | against doing nothing | cache hit rate | breaks | unplanned | kept |",
-        "|---|---|---|---|---|---|---|",
+        "| strategy | cost | against doing nothing | cache hit rate | breaks | unplanned | kept | kept once cut |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [row(each, base) for each in total]
     return "\n".join(lines) + "\n"
@@ -52,7 +52,8 @@ def row(each: dict[str, Any], base: Decimal) -> str:
     versus = "" if each["strategy"] == "none" else f"{100 * (cost - base) / base:+.0f} %".replace("-", "\N{MINUS SIGN}")
     breaks = each["planned_breaks"] + each["unplanned_breaks"]
     unplanned = each["unplanned_breaks"]
-    cells = (f"`{each['strategy']}`", f"${cost:.2f}", versus, share(each["hit_rate"]), str(breaks), str(unplanned), share(each["kept"]))
+    what = (share(each["kept"]), share(each["kept_after_cut"]))
+    cells = (f"`{each['strategy']}`", f"${cost:.2f}", versus, share(each["hit_rate"]), str(breaks), str(unplanned), *what)
     return f"| {' | '.join(cells)} |"
 
 
