@@ -12,7 +12,7 @@ COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]  # th
 
 def run(*arguments: str, given: bytes = b"") -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a command; what it did not expect to raise is raised."""
-    result = CliRunner().invoke(app, list(arguments), input=given)
+    result = CliRunner(env={"COLUMNS": "120"}).invoke(app, list(arguments), input=given)  # workers of a parallel run set their own
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
