@@ -124,15 +124,15 @@ def finish(found: Comparison, json: str | None, sessions: bool) -> None:
 
 
 def tables(found: Comparison, sessions: bool) -> None:
-    """What it comes to, the tables, and what is to be said about them, on standard output."""
+    """What the figures rest on, the tables, and what it comes to, on standard output: a terminal shows the end."""
     from holdfast.report import sentences
     from holdfast.report import tables as drawn
 
     out = output.console()
-    output.say(out, sentences.verdict(found), style="bold")
+    output.say(out, sentences.what_was_read(found), style="dim")
+    output.say(out, sentences.how_it_was_computed(found), style="dim")
     compared = [each for each in found.sessions if each.results]
     if sessions or 1 < len(compared) <= FEW:
         out.print(drawn.sessions_table(compared, out.width))
     out.print(drawn.total_table(found, out.width))
-    output.say(out, sentences.what_was_read(found), style="dim")
-    output.say(out, sentences.how_it_was_computed(found), style="dim")
+    output.say(out, sentences.verdict(found), style="bold")
