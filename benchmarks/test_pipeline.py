@@ -1,8 +1,7 @@
 """What ``Session.prepare`` adds to a turn of a conversation that has grown by two messages.
 
 ``turn`` is all of it: finding the conversation, reading, hashing and tokenising the two messages, deciding, placing marks, writing the
-body. ``turn, tokens known`` leaves out only the tokenizer's own work. ``tokenise`` is that work alone, ``compare`` one ``==`` of
-the history with a copy.
+body. ``tokenise`` is the exact count of what a turn only samples, ``compare`` one ``==`` of the history with a copy.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import pytest
 
 from benchmarks.measuring import Timer, exchange, opening
 from holdfast.frozen import freeze
-from holdfast.scale import scale
 from holdfast.schedule import Schedule
 from holdfast.session import Options, Session
 from holdfast.strategies import named
@@ -45,14 +43,9 @@ class Conversation:
                 self.turn()
         self.turn()
 
-    def grown(self, known: bool = False) -> None:
-        """The caller appends two messages. ``known``: their tokens have been counted before."""
-        new = next(self._coming)
-        self.messages += new
-        if known:
-            for raw in new:
-                for block in of("anthropic").read_message(raw).blocks:
-                    scale("claude").weigh(block)
+    def grown(self) -> None:
+        """The caller appends two messages."""
+        self.messages += next(self._coming)
 
     def turn(self) -> None:
         """The next request is prepared and answered."""
@@ -62,20 +55,18 @@ class Conversation:
         self.sent_tokens, self.given_tokens = trace.sent_tokens, trace.given_tokens
 
 
-@pytest.mark.parametrize("tokens", ["fresh", "known"])
 @pytest.mark.parametrize("size", SIZES)
-def test_turn(benchmark: Timer, size: str, tokens: str) -> None:
+def test_turn(benchmark: Timer, size: str) -> None:
     """A conversation of this size grows by two messages."""
     talk = Conversation(SIZES[size])
-    benchmark.pedantic(talk.turn, setup=lambda: talk.grown(tokens == "known"), rounds=ROUNDS)
+    benchmark.pedantic(talk.turn, setup=talk.grown, rounds=ROUNDS)
     benchmark.extra_info.update(given_tokens=talk.given_tokens, messages=len(talk.messages))
 
 
-@pytest.mark.parametrize("tokens", ["fresh", "known"])
-def test_shortened_turn(benchmark: Timer, tokens: str) -> None:
+def test_shortened_turn(benchmark: Timer) -> None:
     """So does one of a million tokens of which the most has been shortened away."""
     talk = Conversation(SIZES["1M"], trigger=400_000)
-    benchmark.pedantic(talk.turn, setup=lambda: talk.grown(tokens == "known"), rounds=ROUNDS)
+    benchmark.pedantic(talk.turn, setup=talk.grown, rounds=ROUNDS)
     assert talk.sent_tokens < talk.given_tokens
     benchmark.extra_info.update(given_tokens=talk.given_tokens, sent_tokens=talk.sent_tokens, messages=len(talk.messages))
 
