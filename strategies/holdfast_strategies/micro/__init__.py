@@ -28,7 +28,7 @@ class Micro:
     then also drop old thinking. ``protect_tools``: names of tools whose calls and results are never touched.
     """
 
-    keep_results: int = 10
+    keep_results: int = 5
     clear_inputs: bool = False
     clear_thinking: bool = False
     protect_tools: frozenset[str] = ASKED_AND_ANSWERED
