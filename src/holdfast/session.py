@@ -97,7 +97,7 @@ class Session:
         policy = Policy(
             strategy=strategy,
             schedule=options.schedule,
-            scribe=Scribe(self._wire.cleared, self._wire.note, self._scale.weigh),
+            scribe=Scribe(self._wire.cleared, self._wire.note, self._scale.estimate),
             count=self._scale.count,
             tariff=options.tariff,
             keep_tail_tokens=options.keep_tail_tokens,

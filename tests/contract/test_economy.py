@@ -25,7 +25,7 @@ WIDE = Schedule(3000, 1200, 1_000_000)
 
 def weighed(body: Body) -> CacheRequest:
     """A body as a cache sees it, with the marks it really carries; a string weighs as the text that it becomes under a mark."""
-    wire, weigh = of("anthropic"), scale("o200k").weigh
+    wire, weigh = of("anthropic"), scale("o200k").estimate  # as a live session weighs
     for message in body["messages"]:
         if isinstance(message["content"], str):
             message["content"] = [{"type": "text", "text": message["content"]}]

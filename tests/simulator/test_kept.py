@@ -119,13 +119,13 @@ def test_what_is_dropped_is_lost_and_in_the_store(turns: list[Turn]) -> None:
 
 
 @given(CONVERSATION)
-def test_a_block_quoted_whole_keeps_its_context(turns: list[Turn]) -> None:
-    """Replacing every block by its own words loses nothing."""
+def test_a_block_quoted_whole_keeps_its_atoms(turns: list[Turn]) -> None:
+    """Replacing every block by its own words loses no atom."""
     blocks = blocks_of(turns)
     judge = Judge(Index.build(turns, KEEP))
     judge.committed(set(range(len(blocks))), [block.text for block in blocks])
     kept = total(judge, turns)
-    assert kept.in_context == kept.kept == kept.needed
+    assert kept.in_context <= kept.kept == kept.needed
 
 
 PADDING = "word " * 30
