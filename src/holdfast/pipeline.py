@@ -361,8 +361,3 @@ def _cost(usages: Iterable[Usage], rates: Tariff) -> float:
 def _removed(before: Line, after: Line) -> Iterable[Block]:
     sent = {id(block) for block in after.sent}
     return (block for block in before.sent if id(block) not in sent)
-
-
-def messages_of(line: Line) -> list[Message]:
-    """The messages of a line as they are sent now."""
-    return [piece.message for piece in line.pieces]

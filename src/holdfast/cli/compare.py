@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,6 +91,8 @@ def run(request: CompareRequest) -> Comparison:
 
     with output.readable(request.paths) as (paths, names), output.progress("Comparing") as tell:
         found = engine(replace(request, paths=paths), tell)
+        if found.interrupted:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would lose what the first one asked to see
     for spooled, name in names.items():
         sessions = tuple(
             replace(each, path=each.path.replace(spooled, name), skipped=each.skipped and each.skipped.replace(spooled, name))
