@@ -31,7 +31,7 @@ BROAD_EXCEPT = {"pipeline.py"}
 LAYERS = (
     ("errors", "frozen"),
     ("blocks", "images"),
-    ("prefix", "usage", "tokens", "transcript", "pricing", "families"),
+    ("prefix", "usage", "tokens", "transcript", "exchange", "pricing", "families"),
     ("scale", "settle", "rebuilt", "weighing", "calibrate", "tail", "wire", "caches", "readers", "checker", "heads"),
     ("edits",),
     ("strategy",),
@@ -39,13 +39,15 @@ LAYERS = (
     ("line",),
     ("pipeline",),
     ("strategies", "providers", "session", "testing"),
+    ("parallel",),
+    ("validation", "doctor"),
     ("simulator", "live"),
     ("report",),
     ("cli",),
 )
 """Who may import whom: a module only what stands in its own row or above."""
 
-READERS_KNOW = ("readers", "blocks", "transcript", "usage", "errors", "frozen", "wire")
+READERS_KNOW = ("readers", "blocks", "transcript", "exchange", "usage", "errors", "frozen", "wire")
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 

@@ -20,7 +20,8 @@ class Turn:
     each prompt extends the one before. ``at`` is the start of the request, ``ended`` the end of the response, in POSIX seconds
     (``None``: not recorded). ``usage`` is what was billed; where ``output_final`` is false
     its ``output`` is a streaming placeholder and must not be billed. ``charged`` is money really
-    charged, in USD. ``request`` is the provider's id of the response, ``""`` where it has none.
+    charged, in USD. ``request`` is the provider's id of the response, ``""`` where it has none. ``signs`` is what the record
+    says of this request beside its prompt, in short phrases of its reader (``"compacted"``, ``"thinking on"``, ``"client 2.1.37"``).
     """
 
     lineage: str
@@ -32,6 +33,7 @@ class Turn:
     output_final: bool = True
     charged: Decimal | None = None
     request: str = ""
+    signs: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:

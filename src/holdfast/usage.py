@@ -3,6 +3,9 @@
 Providers report them in two conventions. *Additive* (Anthropic, Bedrock): ``input_tokens`` is
 only what was neither read nor written. *Inclusive* (OpenAI, Gemini, xAI): the input count contains
 the cached part. Both become the same value here, and ``prompt`` is always the whole context.
+
+No function here raises, and no count comes out negative: what is no count is taken for 0, and of what is more than the
+prompt holds only as much is taken as it holds. That such a usage is no truth ``holdfast.readers.faults`` finds.
 """
 
 from __future__ import annotations
@@ -55,10 +58,13 @@ class Usage:
 
 
 def _int(source: Mapping[str, Any], *names: str) -> int:
+    """The first of these fields that is a whole number (12.0 is one), not below 0; 0 where none is."""
     for name in names:
         value = source.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
-            return value
+            return max(0, value)
+        if isinstance(value, float) and value.is_integer():
+            return max(0, int(value))
     return 0
 
 
@@ -89,16 +95,21 @@ def from_anthropic(raw: Mapping[str, Any]) -> Usage:
 
 
 def from_openai(raw: Mapping[str, Any]) -> Usage:
-    """OpenAI's inclusive usage, Responses or Chat Completions (OpenAI prompt caching guide, 2026-10)."""
+    """OpenAI's inclusive usage, Responses or Chat Completions (OpenAI prompt caching guide, 2026-10).
+
+    A gateway's for a Claude model has the same names, and the cached part under Anthropic's beside them (litellm); its writes are 5m ones.
+    """
     prompt = _int(raw, "input_tokens", "prompt_tokens")
     details = _mapping(raw.get("input_tokens_details")) or _mapping(raw.get("prompt_tokens_details"))
-    read = min(prompt, _int(details, "cached_tokens") or _int(raw, "cached_input_tokens"))
+    read = min(prompt, _int(details, "cached_tokens") or _int(raw, "cached_input_tokens", "cache_read_input_tokens"))
     written = min(prompt - read, _int(details, "cache_write_tokens"))
+    five = min(prompt - read - written, _int(raw, "cache_creation_input_tokens"))
     by_ttl = _mapping(details.get("cache_write_tokens_details"))
     half_day = min(written, _int(by_ttl, "ttl_12h_tokens"))
     return Usage(
-        fresh=prompt - read - written,
+        fresh=prompt - read - written - five,
         read=read,
+        write_5m=five,
         write_30m=written - half_day,
         write_12h=half_day,
         output=_int(raw, "output_tokens", "completion_tokens"),
@@ -109,9 +120,9 @@ def from_deepseek(raw: Mapping[str, Any]) -> Usage:
     """DeepSeek's usage: hit and miss add up to the prompt; writing is free (api-docs.deepseek.com, 2026-10)."""
     hit = _int(raw, "prompt_cache_hit_tokens")
     prompt = _int(raw, "prompt_tokens")
-    miss = raw.get("prompt_cache_miss_tokens")
+    miss = _int(raw, "prompt_cache_miss_tokens")
     return Usage(
-        fresh=miss if isinstance(miss, int) else max(0, prompt - hit),
+        fresh=miss if isinstance(raw.get("prompt_cache_miss_tokens"), int | float) else max(0, prompt - hit),
         read=hit,
         output=_int(raw, "completion_tokens"),
     )

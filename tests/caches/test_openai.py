@@ -230,3 +230,28 @@ def test_dead_prefixes_are_dropped() -> None:
         )
         cache.send(prompt)
     assert cache.prefixes <= 65_536 + 2000
+
+
+def test_some_requests_miss_and_a_run_repeats() -> None:
+    """The share of requests that find nothing is the one asked for, the same ones each time, and a miss loses nothing for later."""
+    rules = OpenAIRules(miss_rate=0.2)
+    runs = []
+    for _ in range(2):
+        cache = OpenAICache(rules)
+        cache.send(ask(chain(texts(10, 300)), 0))
+        runs.append([cache.send(ask(chain(texts(10, 300)), 10.0 + at)).read for at in range(500)])
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {0, 2944}
+    assert 60 <= runs[0].count(0) <= 140
+
+
+def test_losses_on_average() -> None:
+    """With losses every hit is smaller by the measured share, and by nothing without them; marks are never lost."""
+    prompt = chain(texts(10, 1_000))
+    for provider, model, share in [("google", "gemini-3-pro-preview", 0.113), ("openai", "gpt-5.4", 0.011), ("openai", "gpt-6-sol", 0.0)]:
+        reads = []
+        for losses in (False, True):
+            cache = cache_for(provider, model, losses=losses)
+            cache.send(ask(prompt, 0))
+            reads.append(cache.send(ask(prompt, 5)).read)
+        assert reads[1] == pytest.approx(reads[0] * (1 - share), abs=1)

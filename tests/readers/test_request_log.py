@@ -245,3 +245,136 @@ def test_it_knows_its_own(tmp_path: Path, corpus: Path) -> None:
     for rows in ([bare], [ended, ended], [{"messages": ended["messages"]}], [{"x": 1}]):
         assert not request_log.sniff(take(save(tmp_path, *rows)))
     assert not any(request_log.sniff(take(path)) for path in [*corpus.glob("codex/*/*.gz"), *corpus.glob("pi/*/*.gz")])
+
+
+@st.composite
+def growths(draw: st.DrawFn, name: str = "start", start: float = 1e9) -> list[Body]:
+    """The envelopes of a conversation that grows, forks and repeats its newest requests, in the order of their times."""
+    known, leaves, rows = [[name]], [0], []
+    for step in range(draw(st.integers(1, 7))):
+        if step and draw(st.booleans()):
+            place = draw(st.sampled_from(leaves))  # a retry
+        elif step:
+            parent = draw(st.integers(0, len(known) - 1))
+            words = [*known[parent], *draw(st.lists(st.sampled_from("abc"), min_size=2, max_size=2))]
+            if words in known:
+                continue
+            known.append(words)
+            place = len(known) - 1
+            leaves = [*(leaf for leaf in leaves if leaf != parent), place]
+        else:
+            place = 0
+        usage = {"input_tokens": step, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0, "output_tokens": 1}
+        at = start + 10 * step
+        response = {"id": f"msg_{name}_{step}", "type": "message", "content": [{"type": "text", "text": "…"}], "usage": usage}
+        rows.append({"request": asked(*known[place]), "response": response, "at": at, "ended": at + draw(st.integers(1, 40))})
+    return rows
+
+
+def turns(rows: list[Body]) -> tuple[Any, ...]:
+    """The turns of the one transcript of a log."""
+    (transcript,) = read(*rows)
+    return transcript.turns
+
+
+def grown(rows: list[Body]) -> set[tuple[Any, ...]]:
+    """The lineages of a log, without their names: which calls with which prompts, in order."""
+    found: dict[str, list[Any]] = {}
+    for turn in turns(rows):
+        words = tuple(block.text for message in turn.prompt.messages for block in message.blocks)
+        found.setdefault(turn.lineage, []).append((turn.request, words))
+    return {tuple(calls) for calls in found.values()}
+
+
+@settings(max_examples=60)
+@given(growths(), st.randoms(use_true_random=False))
+def test_the_order_of_the_lines_does_not_matter(rows: list[Body], random: Any) -> None:
+    """Where every call has its time, a log whose lines are shuffled gives the same turns in the same lineages."""
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    assert turns(shuffled) == turns(rows)
+
+
+@settings(max_examples=60)
+@given(growths("one"), growths("two", 1e9 + 3), st.randoms(use_true_random=False))
+def test_interleaving_changes_no_lineage(one: list[Body], two: list[Body], random: Any) -> None:
+    """Two logs in one file, however mixed, have the lineages that each has alone."""
+    both = [*one, *two]
+    random.shuffle(both)
+    assert grown(both) == grown(one) | grown(two)
+
+
+def test_answers_that_came_out_of_order_are_sorted_by_their_start() -> None:
+    """Two calls at the same time, logged as they ended, are no fault: the one that began first comes first, and nothing is said of it."""
+
+    def answered(word: str, at: float, ended: float) -> Body:
+        usage = {"input_tokens": 1, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0, "output_tokens": 1}
+        return {"request": asked("start", "b", word), "response": {"id": word, "usage": usage}, "at": at, "ended": ended}
+
+    (transcript,) = read(answered("quick", 12, 13), answered("slow", 10, 20))
+    assert [turn.request for turn in transcript.turns] == ["slow", "quick"]
+    assert transcript.notes == ()
+
+
+def test_a_request_that_no_api_takes_leaves_nothing_behind() -> None:
+    """A body whose later messages are malformed is skipped, and the conversation goes on as if it had not been there."""
+    broken = {**asked("a", "b", "c"), "messages": [*asked("a", "b", "c")["messages"], 7]}
+    (transcript,) = read(*({"request": body} for body in (asked("a"), broken, asked("a", "b", "c"))))
+    assert [turn.lineage for turn in transcript.turns] == ["line-1", "line-1"]
+    assert [skip.line for skip in transcript.skipped] == [2]
+
+
+def test_exchanges_hold_everything_that_a_log_says(tmp_path: Path) -> None:
+    """Body, response, times, provider, endpoint, account, session, status, line and harmless headers; failed calls too."""
+    failed = {"request": asked("Hi"), "response": {"error": {"type": "overloaded_error"}}, "status": 529, "at": 5}
+    full = {
+        "request": {
+            "url": "https://api.anthropic.com/v1/messages",
+            "headers": {"X-Api-Key": "sk-ant-a-long-secret-key", "Anthropic-Beta": "fast"},
+            "body": asked("Hi"),
+        },
+        "response": {"status": 200, "headers": {"anthropic-organization-id": ["org-7"]}, "body": {"id": "msg_1", "model": "claude-x"}},
+        "session_id": "s-1",
+        "timestamp": "2026-11-22T00:00:10Z",
+        "ended": 1795305612500,
+    }
+    one, other = request_log.exchanges(save(tmp_path, failed, full, "not json"))
+    assert (one.failed, one.status, one.at, one.line, one.provider) == (True, 529, 5.0, 1, "anthropic")
+    assert other.body == asked("Hi")
+    assert other.response == {"id": "msg_1", "model": "claude-x"}
+    assert (other.at, other.ended, other.status, other.line) == (1795305610.0, 1795305612.5, 200, 2)
+    assert (other.provider, other.endpoint, other.session) == ("anthropic", "https://api.anthropic.com/v1/messages", "s-1")
+    assert other.headers == {"anthropic-beta": "fast"}
+    assert other.account.startswith("organization=org-7, key=")
+    assert "secret" not in other.account
+
+
+@pytest.mark.parametrize("name", ["account", "organization", "org", "workspace", "project", "key", "route"])
+def test_accounts_are_told_apart(name: str, tmp_path: Path) -> None:
+    """Whatever field names the account, two of them are not the same, and one is the same each time; long keys are not shown."""
+    values = ("sk-one-long-secret-value", "sk-two-long-secret-value", "sk-one-long-secret-value")
+    found = [each.account for each in request_log.exchanges(save(tmp_path, *({"request": asked("Hi"), name: value} for value in values)))]
+    assert found[0] == found[2] != found[1]
+    assert (values[0] in found[0]) == (name != "key")
+
+
+@pytest.mark.parametrize(
+    ("envelope", "model", "provider"),
+    [
+        ({}, "claude-opus-4-5", "anthropic"),
+        ({}, "gpt-5.5", "openai"),
+        ({}, "o3", "openai"),
+        ({}, "google/gemini-3-pro", "google"),
+        ({}, "deepseek-chat", "deepseek"),
+        ({}, "grok-4.6", "xai"),
+        ({}, "home-made", ""),
+        ({"provider": "Bedrock"}, "claude-opus-4-5", "bedrock"),
+        ({"provider": "openrouter"}, "anthropic/claude-opus-4-5", "anthropic"),
+        ({"provider": "openrouter"}, "home-made", "openrouter"),
+        ({"url": "https://x.openai.azure.com/openai"}, "gpt-5.5", "azure"),
+    ],
+)
+def test_the_provider_is_whose_cache_it_was(envelope: Body, model: str, provider: str, tmp_path: Path) -> None:
+    """What the envelope names, the host, or the maker of the model, which for a gateway goes first."""
+    (found,) = request_log.exchanges(save(tmp_path, {**envelope, "request": asked("Hi", model=model)}))
+    assert found.provider == provider

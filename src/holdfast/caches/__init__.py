@@ -11,6 +11,8 @@
   about one hit in seventeen at random, whatever the pause: one hour is assumed.
 - *xai*: the longest prefix, in steps of 128 tokens (a third party's measurement), ten minutes assumed; neither minimum nor
   lifetime is published.
+- *vllm*, *sglang*: full blocks of 16 tokens, or single tokens, without end and without a lifetime; what was generated included. A real
+  engine's memory is bounded: give ``BlockCache`` its capacity.
 - any other: nothing published to go by, so no cache.
 """
 
@@ -18,18 +20,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from holdfast.caches.anthropic import AnthropicCache, AnthropicRules, bedrock
+from holdfast.caches.block_pool import Eviction
+from holdfast.caches.blocks import BlockCache, BlockRules
 from holdfast.caches.machine import Cache, CacheRequest
 from holdfast.caches.none import NoCache
-from holdfast.caches.openai import DAY, OpenAICache, OpenAIRules
+from holdfast.caches.openai import DAY, LOST, OpenAICache, OpenAIRules
 from holdfast.caches.openai_marks import OpenAIMarkRules, OpenAIMarksCache
 
 __all__ = [
     "AnthropicCache",
     "AnthropicRules",
+    "BlockCache",
+    "BlockRules",
     "Cache",
     "CacheRequest",
+    "Eviction",
     "NoCache",
     "OpenAICache",
     "OpenAIMarkRules",
@@ -39,14 +47,18 @@ __all__ = [
 ]
 
 
-def cache_for(provider: str, model: str, minimum: int | None = None, idle: float | None = None) -> Cache:
+def cache_for(provider: str, model: str, minimum: int | None = None, idle: float | None = None, *, losses: bool = False) -> Cache:
     """An empty cache that works by the rules of ``provider`` for ``model``.
 
     ``minimum``: tokens of the shortest prefix that can be cached (``None``: the machine's default). ``idle``: seconds that a
     prefix lives unused, for the caches without marks (``None``: the default said above; 86,400 with OpenAI's ``24h`` retention).
+    ``losses``: bill what such a cache reads on average (``openai.LOST``) instead of its ideal.
     """
     make = _MACHINES.get(provider.lower())
-    return make(model, minimum, idle) if make else NoCache()
+    cache = make(model, minimum, idle) if make else NoCache()
+    if losses and isinstance(cache, OpenAICache):
+        cache.rules = replace(cache.rules, lost=LOST.get(provider.lower(), 0.0))
+    return cache
 
 
 def _anthropic(model: str, minimum: int | None, idle: float | None) -> Cache:
@@ -84,6 +96,14 @@ def _xai(model: str, minimum: int | None, idle: float | None) -> Cache:
     return OpenAICache(OpenAIRules(minimum=minimum or 128, idle=600.0 if idle is None else idle))
 
 
+def _vllm(model: str, minimum: int | None, idle: float | None) -> Cache:
+    return BlockCache(BlockRules(minimum=minimum or 0))
+
+
+def _sglang(model: str, minimum: int | None, idle: float | None) -> Cache:
+    return BlockCache(BlockRules(block=1, minimum=minimum or 0))
+
+
 _MACHINES: dict[str, Callable[[str, int | None, float | None], Cache]] = {
     "anthropic": _anthropic,
     "bedrock": _hosted_anthropic,
@@ -94,4 +114,6 @@ _MACHINES: dict[str, Callable[[str, int | None, float | None], Cache]] = {
     "deepseek": _deepseek,
     "google": _google,
     "xai": _xai,
+    "vllm": _vllm,
+    "sglang": _sglang,
 }

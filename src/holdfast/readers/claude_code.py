@@ -12,17 +12,19 @@ taken for final if it is over 30 and at least an eighth of the visible character
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from holdfast.blocks import Prompt, Settings, Window
 from holdfast.errors import Unreadable
 from holdfast.readers import lines
 from holdfast.readers.claude_code_rows import KNOWN, SPOKEN, Is, Row, Rows
 from holdfast.readers.claude_code_tree import Call, Tree
+from holdfast.readers.faults import Faults
 from holdfast.readers.sample import Sample
 from holdfast.transcript import Skipped, Transcript, Turn, Unlogged
-from holdfast.usage import Usage, from_anthropic
+from holdfast.usage import Usage
 
 NAME = "claude-code"
 
@@ -50,8 +52,8 @@ def read(path: Path, *, strict: bool = False) -> list[Transcript]:
                 raise Unreadable(str(file), why, number)
             skipped.append(Skipped(str(file), number, why))
     rows.join()
-    tree = Tree(rows)
-    turns = sorted((_turn(call) for call in tree.placed), key=lambda turn: turn.at or 0.0)
+    tree, faults = Tree(rows), Faults()
+    turns = sorted((_turn(call, faults) for call in tree.placed), key=lambda turn: turn.at or 0.0)
     return [
         Transcript(
             path=str(path),
@@ -60,7 +62,7 @@ def read(path: Path, *, strict: bool = False) -> list[Transcript]:
             turns=tuple(turns),
             session=rows.session,
             head_recorded=False,
-            notes=tuple(_notes(rows, tree)),
+            notes=(*_notes(rows, tree), *faults.notes()),
             skipped=tuple(skipped),
             unlogged=tuple(_unlogged(rows, tree)),
         )
@@ -73,8 +75,8 @@ def agents_of(path: Path) -> list[Path]:
     return sorted(file for file in folder.glob("agent-*.jsonl*") if file.is_file()) if ".jsonl" in path.name else []
 
 
-def _turn(call: Call) -> Turn:
-    usage = _usage(call)
+def _turn(call: Call, faults: Faults) -> Turn:
+    usage = _usage(call, faults)
     return Turn(
         lineage=call.lineage.name,
         prompt=Prompt(_settings(call), (), Window(call.lineage.log, call.stop)),
@@ -84,7 +86,19 @@ def _turn(call: Call) -> Turn:
         usage=usage,
         output_final=usage is not None and _is_final(call, usage.output),
         request=call.id,
+        signs=tuple(_signs(call)),
     )
+
+
+def _signs(call: Call) -> Iterator[str]:
+    yield f"client {call.first.client}"
+    yield "thinking on" if call.thinks else "thinking off"
+    if call.compacted:
+        yield "compacted"
+    if call.cleared:
+        yield "old tool results cleared"
+    if any("[Request interrupted by user" in str(row.content) for row in call.between):
+        yield "interrupted"
 
 
 def _settings(call: Call) -> Settings:
@@ -93,10 +107,15 @@ def _settings(call: Call) -> Settings:
     return Settings(model=str(call.first.detail.get("model") or ""), speed=f'"{speed}"' if speed not in (None, "standard") else None)
 
 
-def _usage(call: Call) -> Usage | None:
+def _usage(call: Call, faults: Faults) -> Usage | None:
     """The usage of the line with the largest output count; the input side is the same on all lines of an id."""
     found = [row.detail["usage"] for row in call.rows if isinstance(row.detail.get("usage"), dict)]
-    return max((from_anthropic(raw) for raw in found), key=lambda usage: usage.output, default=None)
+    return faults.billed(max(found, key=_output, default=None), call.id, "anthropic")
+
+
+def _output(raw: Mapping[str, Any]) -> float:
+    count = raw.get("output_tokens")
+    return count if isinstance(count, int | float) else -1
 
 
 def _is_final(call: Call, output: int) -> bool:

@@ -55,7 +55,8 @@ class Row:
     """One line: who it follows (``parent``), on whose chain (``chain``: ``"main"`` or ``"agent:…"``), and its content for the model.
 
     ``order`` is its place in the reading order, ``at`` POSIX seconds. ``call`` is the id of the response an assistant row belongs
-    to. ``detail`` holds a boundary's metadata, or an assistant row's model, usage and stop reason.
+    to. ``detail`` holds a boundary's metadata, or an assistant row's model, usage and stop reason. ``client`` is the version that wrote
+    it, ``thinks`` whether a user's row asked for thinking.
     """
 
     order: int
@@ -68,6 +69,8 @@ class Row:
     call: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
     summary: bool = False
+    client: str = ""
+    thinks: bool = False
 
 
 def seconds(stamp: Any) -> float | None:
@@ -130,6 +133,8 @@ class Rows:
         parent = record.get("parentUuid")
         parent = parent if isinstance(parent, str) else None
         row = Row(len(self.all), record["uuid"], parent, self._chain(record, parent), Is.LINK, seconds(record.get("timestamp")))
+        row.client = str(record.get("version") or "")
+        row.thinks = _asks_for_thinking(record.get("thinkingMetadata"))
         if kind in ("user", "assistant"):
             _speak(row, record)
         elif kind == "attachment":
@@ -182,6 +187,11 @@ def _speak(row: Row, record: dict[str, Any]) -> None:
         row.kind, row.content = Is.ASSISTANT, content
         row.call = str(message.get("id") or record.get("requestId") or row.uuid)
         row.detail = {key: message.get(key) for key in ("model", "usage", "stop_reason")}
+
+
+def _asks_for_thinking(metadata: Any) -> bool:
+    """The client notes with a prompt how much thinking it asks for; prompts made of commands and skills carry no such note."""
+    return isinstance(metadata, dict) and not metadata.get("disabled") and metadata.get("maxThinkingTokens") != 0
 
 
 def _content(value: Any) -> str | list[Json]:

@@ -43,6 +43,8 @@ class Call:
     stop: int = 0
     at: float | None = None
     ended: float | None = None
+    thinks: bool = False
+    compacted: bool = False
 
     @property
     def first(self) -> Row:
@@ -93,6 +95,7 @@ class Tree:
             elif row.kind is Is.CLEARED and call.parent is None:
                 dropped.update(str(item) for item in row.detail.get("compactedToolIds") or ())
             elif row.kind is Is.COMPACTED:
+                call.compacted = call.parent is None
                 break
         if call.parent is None:
             call.between = held
@@ -110,6 +113,8 @@ class Tree:
         if call.parent is not None and not call.parent.stop:
             call.parent = None  # lines that follow each other in a circle
         message, newest = self._said_between(call)
+        asked = [row.thinks for row in call.between if _has_words(row)]
+        call.thinks = asked[-1] if asked else call.parent is not None and call.parent.thinks
         lineage = self._lineage(call)
         if call.parent is not None and call.parent.answer is not None:
             lineage.log.append(call.parent.answer)
@@ -197,6 +202,11 @@ def _parents_first(calls: Iterable[Call]) -> Iterator[Call]:
             if item.id not in done:
                 done.add(item.id)
                 yield item
+
+
+def _has_words(row: Row) -> bool:
+    """Whether a user's row is or holds a text, and not tool results alone."""
+    return isinstance(row.content, str) or any(not isinstance(block, dict) or block.get("type") == "text" for block in row.content)
 
 
 def _is_empty(block: Json) -> bool:

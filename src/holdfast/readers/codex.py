@@ -12,6 +12,7 @@ from pathlib import Path
 
 from holdfast.readers import lines
 from holdfast.readers.codex_rollout import Counts, Rollout
+from holdfast.readers.faults import Faults
 from holdfast.readers.fields import Notes, times
 from holdfast.readers.sample import Sample
 from holdfast.transcript import Transcript
@@ -26,7 +27,7 @@ def sniff(head: Sample) -> bool:
     return sum(known) * 2 > len(known)
 
 
-def _said(counts: Counts) -> tuple[str, ...]:
+def _said(counts: Counts, faults: Faults) -> tuple[str, ...]:
     notes = ["tool definitions are not recorded"]
     if counts.replayed:
         notes.append(f"a fork: {counts.replayed} calls of its parent are repeated in the file and not counted")
@@ -36,7 +37,7 @@ def _said(counts: Counts) -> tuple[str, ...]:
         notes.append(f"{counts.aborted} interrupted tool calls have the result 'aborted', as the client sends them")
     if counts.unbilled:
         notes.append(f"{counts.unbilled} calls have no recorded usage")
-    return tuple(notes)
+    return (*notes, *faults.notes())
 
 
 def read(path: Path, *, strict: bool = False) -> list[Transcript]:
@@ -56,7 +57,7 @@ def read(path: Path, *, strict: bool = False) -> list[Transcript]:
         turns=tuple(rollout.turns),
         session=rollout.session,
         head_recorded=False,
-        notes=_said(rollout.counts),
+        notes=_said(rollout.counts, rollout.faults),
         skipped=tuple(notes.skipped),
         unlogged=tuple(rollout.unlogged),
     )

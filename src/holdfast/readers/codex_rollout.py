@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.blocks import Block, Kind, Message, Role, Settings
 from holdfast.frozen import Json, freeze
+from holdfast.readers.faults import Faults
 from holdfast.readers.fields import Lineage, Notes, seconds, text_of
 from holdfast.transcript import Turn, Unlogged
 from holdfast.usage import Usage, from_openai
@@ -73,6 +74,7 @@ class Rollout:
     replaying: bool = False
     previous: float | None = None
     counts: Counts = field(default_factory=Counts)
+    faults: Faults = field(default_factory=Faults)
     turns: list[Turn] = field(default_factory=list)
     unlogged: list[Unlogged] = field(default_factory=list)
 
@@ -172,7 +174,7 @@ class Rollout:
         elif usage.prompt and self.call is None:
             self.notes.skip(number, f"usage of {usage.prompt} input and {usage.output} output tokens with no output before it")
         elif usage.prompt:
-            self.close(usage)
+            self.close(self.faults.billed(last, f"L{number}", "openai-responses"))
 
     def close(self, usage: Usage | None) -> None:
         """The call is over and becomes a turn, unless it is a fork's parent's."""

@@ -6,48 +6,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from holdfast.blocks import Block, Mark, Message, Prompt, Settings, Window
 from holdfast.errors import Unreadable
 from holdfast.frozen import Json
+from holdfast.readers.faults import usage_of as usage_of
 from holdfast.transcript import Skipped, Transcript
-from holdfast.usage import Usage, from_anthropic, from_deepseek, from_openai
 
-_LATEST_SECONDS = 1e11  # the year 5138; a larger number is milliseconds
+_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+"""From which number on a time is in nanoseconds, microseconds, milliseconds: in seconds it would lie beyond the year 5138."""
+_LATEST = 253_370_764_800.0
+"""The year 9999; no calendar of Python's goes beyond."""
 
 
 def seconds(value: Json) -> float | None:
-    """POSIX seconds of an ISO-8601 time (UTC where it names no zone) or of a number of seconds or milliseconds."""
+    """POSIX seconds of an ISO-8601 time (UTC where it names no zone) or of a number of seconds, milli-, micro- or nanoseconds.
+
+    ``None`` for what is no time, lies before 1970 or beyond the year 9998.
+    """
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
-        return value / 1000 if value > _LATEST_SECONDS else float(value)
-    if not isinstance(value, str):
-        return None
     try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
+        found = _number(value) if isinstance(value, int | float) else _moment(value) if isinstance(value, str) else None
+    except (ValueError, OverflowError):
         return None
+    return found if found is not None and 0 <= found < _LATEST else None
+
+
+def _number(value: float) -> float:
+    return next((value / unit for least, unit in _UNITS if value > least), float(value))
+
+
+def _moment(value: str) -> float:
+    moment = datetime.fromisoformat(value)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def dollars(value: Json) -> Decimal | None:
     """An amount as its JSON text has it: the shortest decimal that gives this number, which is what writers of JSON write."""
-    return Decimal(repr(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def usage_of(raw: Json) -> Usage | None:
-    """A provider's usage, by the names it uses; ``None`` where it counts nothing."""
-    if not isinstance(raw, Mapping):
-        return None
-    if "prompt_cache_hit_tokens" in raw:
-        usage = from_deepseek(raw)
-    elif "cache_read_input_tokens" in raw or "cache_creation_input_tokens" in raw:
-        usage = from_anthropic(raw)
-    else:
-        usage = from_openai(raw)
-    return usage if usage.prompt or usage.output else None
+    return Decimal(repr(value)) if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else None
 
 
 @dataclass(slots=True)

@@ -9,11 +9,13 @@ from types import MappingProxyType
 from typing import Protocol, cast
 
 from holdfast.errors import UnknownFormat
+from holdfast.readers.clock import checked
 from holdfast.readers.sample import Sample, take
 from holdfast.transcript import Transcript
 
 FORMATS: Mapping[str, str] = MappingProxyType(
     {
+        "cassette": "holdfast.readers.cassette",
         "claude-code": "holdfast.readers.claude_code",
         "codex": "holdfast.readers.codex",
         "pi": "holdfast.readers.pi",
@@ -58,4 +60,4 @@ def read(path: Path, *, strict: bool = False) -> list[Transcript]:
     reader = reader_of(head)
     if reader is None:
         raise UnknownFormat(str(path), head.seen, tuple(FORMATS))
-    return reader.read(path, strict=strict)
+    return [checked(transcript) for transcript in reader.read(path, strict=strict)]

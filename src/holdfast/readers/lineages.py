@@ -27,15 +27,23 @@ class Lineages:
         """
         first = self.wire.read_message(history[0])
         start = tuple(block.text for block in first.blocks)
-        known = self.by_start.setdefault((tuple(block.fingerprint for block in head), start), [])
+        key = tuple(block.fingerprint for block in head), start
+        known = self.by_start.get(key, [])
         best, shared = self.nearest(known, history)
+        added = [self.wire.read_message(raw) for raw in history[shared:]]  # before anything is changed: a message may be malformed
         if best is None or shared < len(best.log):
             self.count += 1
             name = f"line-{self.count}"
             best = best.fork(name, shared) if best else Lineage(name, head)
             known.append(best)
-        best.log.extend(self.wire.read_message(raw) for raw in history[len(best.log) :])
+            self.by_start[key] = known
+        best.log.extend(added)
         return best, len(history)
+
+    def conversations(self) -> dict[str, int]:
+        """Which conversation each lineage belongs to: those that begin with the same message are one, forks and other heads too."""
+        ordinals: dict[tuple[str, ...], int] = {}
+        return {lineage.name: ordinals.setdefault(start, len(ordinals)) for (_, start), known in self.by_start.items() for lineage in known}
 
     def nearest(self, known: Sequence[Lineage], history: Sequence[Json]) -> tuple[Lineage | None, int]:
         """The lineage with the longest shared start and its length; among equals one that ``history`` continues, then the newest."""

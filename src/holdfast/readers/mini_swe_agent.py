@@ -14,7 +14,8 @@ from holdfast.blocks import Message, Role
 from holdfast.errors import Unreadable
 from holdfast.frozen import Json
 from holdfast.readers import lines
-from holdfast.readers.fields import Lineage, Notes, dollars, seconds, usage_of
+from holdfast.readers.faults import Faults
+from holdfast.readers.fields import Lineage, Notes, dollars, seconds
 from holdfast.readers.sample import Sample
 from holdfast.transcript import Transcript, Turn
 from holdfast.wire import of
@@ -49,7 +50,7 @@ def _times(created: float | None, ready: float | None, ended: float | None) -> t
     return at, None if ended is None else max(at, ended)
 
 
-def _turn(lineage: Lineage, raw: Mapping[str, Json], answer: Message, model: str, ready: float | None) -> Turn:
+def _turn(lineage: Lineage, raw: Mapping[str, Json], answer: Message, model: str, ready: float | None, faults: Faults) -> Turn:
     extra = _extra(raw)
     response = extra.get("response")
     response = response if isinstance(response, Mapping) else {}
@@ -61,7 +62,7 @@ def _turn(lineage: Lineage, raw: Mapping[str, Json], answer: Message, model: str
         at=at,
         ended=ended,
         answer=answer,
-        usage=usage_of(response.get("usage")),
+        usage=faults.billed(response.get("usage"), str(response.get("id") or ""), "openai-chat"),
         charged=_charged(response.get("usage")),
         request=str(response.get("id") or ""),
     )
@@ -90,7 +91,7 @@ def _messages(document: Json, notes: Notes) -> list[Mapping[str, Json]]:
     return found
 
 
-def _turns(messages: Sequence[Mapping[str, Json]], model: str) -> list[Turn]:
+def _turns(messages: Sequence[Mapping[str, Json]], model: str, faults: Faults) -> list[Turn]:
     wire = of("openai-chat")
     sent = [{key: value for key, value in raw.items() if key != "extra"} for raw in messages]
     body = {"messages": sent}
@@ -101,7 +102,7 @@ def _turns(messages: Sequence[Mapping[str, Json]], model: str) -> list[Turn]:
     for raw, plain in zip(messages[leading:], sent[leading:], strict=True):
         message = wire.read_message(plain)
         if message.role is Role.ASSISTANT and lineage.log:
-            turns.append(_turn(lineage, raw, message, model, ready))
+            turns.append(_turn(lineage, raw, message, model, ready, faults))
         ready = seconds(_extra(raw).get("timestamp"))
         lineage.log.append(message)
     return turns
@@ -112,16 +113,18 @@ def read(path: Path, *, strict: bool = False) -> list[Transcript]:
     document = lines.document(path)
     notes = Notes(str(path), strict)
     messages = _messages(document, notes)
+    faults = Faults()
+    turns = _turns(messages, _model(document), faults)
     calls_tools = any(raw.get("tool_calls") for raw in messages)
     return [
         Transcript(
             path=str(path),
             format=NAME,
             dialect="openai-chat",
-            turns=tuple(_turns(messages, _model(document))),
+            turns=tuple(turns),
             session=str(document.get("instance_id") or ""),
             head_recorded=not calls_tools,
-            notes=("the definition of the one tool is not recorded",) if calls_tools else (),
+            notes=(*(("the definition of the one tool is not recorded",) if calls_tools else ()), *faults.notes()),
             skipped=tuple(notes.skipped),
         )
     ]

@@ -14,6 +14,7 @@ from typing import Any
 from holdfast.blocks import Message, Settings
 from holdfast.frozen import Json
 from holdfast.readers import lines, pi_messages
+from holdfast.readers.faults import Faults
 from holdfast.readers.fields import Lineage, Notes, dollars, seconds, text_of, times
 from holdfast.readers.sample import Sample
 from holdfast.transcript import Transcript, Turn, Unlogged
@@ -57,6 +58,7 @@ class _Session:
     known: dict[tuple[bytes, ...], Message] = field(default_factory=dict)
     lineages: int = 0
     without_usage: int = 0
+    faults: Faults = field(default_factory=Faults)
     turns: list[Turn] = field(default_factory=list)
     unlogged: list[Unlogged] = field(default_factory=list)
 
@@ -146,7 +148,7 @@ class _Session:
                 at=at,
                 ended=max(at, ended) if at is not None and ended is not None else ended,
                 answer=WIRE.read_message({"role": "assistant", "content": pi_messages.assistant_content(raw)}),
-                usage=usage,
+                usage=self.faults.billed(raw.get("usage"), text_of(raw, "responseId"), read=_usage),
                 charged=dollars(cost.get("total")) if isinstance(cost, Mapping) and usage else None,
                 request=text_of(raw, "responseId"),
             )
@@ -178,7 +180,7 @@ class _Session:
         return []
 
 
-def _usage(raw: Json) -> Usage | None:
+def _usage(raw: Json, dialect: str = "") -> Usage | None:
     """pi's usage: additive, whatever the provider. ``None`` where nothing was counted."""
     if not isinstance(raw, Mapping):
         return None
@@ -199,7 +201,7 @@ def _said(session: _Session) -> tuple[str, ...]:
         notes.append(f"the client compacted {times(len(session.unlogged))}; the calls that wrote the summaries are not recorded")
     if session.without_usage:
         notes.append(f"{session.without_usage} calls that were aborted or failed before anything was counted are left out")
-    return tuple(notes)
+    return (*notes, *session.faults.notes())
 
 
 def read(path: Path, *, strict: bool = False) -> list[Transcript]:

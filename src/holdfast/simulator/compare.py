@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from multiprocessing import active_children
+from functools import partial
 
 from holdfast.calibrate import weigh
-from holdfast.errors import InputError
+from holdfast.parallel import over_groups
 from holdfast.pricing import Prices
 from holdfast.readers import Failure, Group, discover, group, read_group
 from holdfast.simulator.judged import judge_session
@@ -61,7 +58,8 @@ def compare(request: CompareRequest, progress: Callable[[int, int], None] = lamb
     interrupted = False
     progress(0, len(groups))
     try:
-        for ordinal, result in _judge_all(groups, request):
+        jobs = 1 if request.limit is not None else request.jobs
+        for ordinal, result in over_groups(groups, partial(judge_group, request=request), jobs):
             judged[ordinal] = result
             progress(len(judged), len(groups))
             if request.limit is not None and _whole(judged) >= request.limit:
@@ -107,33 +105,6 @@ def judge_group(files: Group, request: CompareRequest) -> Judged:
 
 def _whole(judged: dict[int, Judged]) -> int:
     return sum(session.skipped is None for result in judged.values() for session in result.sessions)
-
-
-def _judge_all(groups: Sequence[Group], request: CompareRequest) -> Iterator[tuple[int, Judged]]:
-    jobs = min(request.jobs or os.cpu_count() or 1, len(groups)) or 1
-    if jobs == 1 or request.limit is not None:
-        yield from ((ordinal, judge_group(files, request)) for ordinal, files in enumerate(groups))
-        return
-    with ProcessPoolExecutor(jobs, initializer=_leave_interrupts_to_the_parent) as executor:
-        yield from _in_processes(executor, groups, request)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _in_processes(executor: Executor, groups: Sequence[Group], request: CompareRequest) -> Iterator[tuple[int, Judged]]:
-    # The largest first, so that no core is left waiting for one long session at the end.
-    order = sorted(range(len(groups)), key=lambda ordinal: -groups[ordinal].size)
-    pending: dict[Future[Judged], int] = {executor.submit(judge_group, groups[ordinal], request): ordinal for ordinal in order}
-    try:
-        for future in as_completed(pending):
-            yield pending[future], future.result()
-    except (KeyboardInterrupt, InputError):
-        executor.shutdown(wait=False, cancel_futures=True)
-        for worker in active_children():  # who stops half-way does not want to wait for what is under way
-            worker.terminate()
-        raise
 
 
 def _settings(request: CompareRequest, conditions: Conditions) -> dict[str, str | int | float | None]:

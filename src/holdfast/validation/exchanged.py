@@ -1,0 +1,110 @@
+"""Files that hold whole requests, logs and cassettes: checked against the cache machines themselves, mark by mark."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from holdfast.errors import InputError, UnknownModel
+from holdfast.exchange import Exchange
+from holdfast.pricing import Prices, cost
+from holdfast.readers import cassette, request_log
+from holdfast.validation.history import slack
+from holdfast.validation.pairs import Pair, check_exchanges
+from holdfast.validation.pairs_rules import Rule
+from holdfast.validation.reasons import NOT_OURS, Explanation, Reason
+from holdfast.validation.results import NEAR_TOKENS, Disagreement, Money, Tally, ValidatedSession
+
+FORMATS = frozenset({"cassette", "request-log"})
+
+REASONS = {
+    Rule.WARM_BEFORE: Reason.HEAD_SHARED,
+    Rule.OUTLIVED_LIFETIME: Reason.LIFETIME_PASSED,
+    Rule.ROUTED_ELSEWHERE: Reason.HEAD_CHANGED,
+    Rule.ENTRY_LOST: Reason.PROVIDER_LOST,
+    Rule.ENTRY_NOT_WRITTEN: Reason.PROVIDER_LOST,
+    Rule.NOT_YET_VISIBLE: Reason.LATE,
+    Rule.COARSER_STEP: Reason.ROUNDING,
+    Rule.TOOL_CHOICE_LOSES_HEAD: Reason.HEAD_CHANGED,
+}
+"""What each rule that a provider did not keep to is in the closed list; all others stay unexplained there, and are named as evidence."""
+
+
+def check_file(path: Path, kind: str, prices: Prices, *, strict: bool = False) -> ValidatedSession:
+    """All calls of one file. What cannot be read, or has no bill, is said in ``skipped`` and ``notes``."""
+    try:
+        calls = cassette.exchanges(path) if kind == "cassette" else request_log.exchanges(path, strict=strict)
+    except InputError as error:
+        if strict:
+            raise
+        return ValidatedSession(str(path), kind, "", "", skipped=str(error))
+    pairs = check_exchanges(str(path), calls)
+    model = Counter(call.model for call in calls if call.model).most_common(1)
+    outline = ValidatedSession(str(path), kind, "", model[0][0] if model else "", notes=tuple(_notes(calls, pairs)))
+    return _judged(outline, calls, pairs, prices)
+
+
+def _judged(outline: ValidatedSession, calls: Sequence[Exchange], pairs: Sequence[Pair], prices: Prices) -> ValidatedSession:
+    if not pairs:
+        return replace(outline, skipped="no call in it was billed anything of a cache")
+    tally, money = Tally(requests=len(pairs)), Money()
+    wrong: list[Disagreement] = []
+    for pair in pairs:
+        money = _billed(money, pair, prices, calls[pair.index].at)
+        if pair.first:
+            continue
+        apart = abs(pair.predicted_read - pair.recorded_read)
+        agree = apart <= slack(pair.prompt)
+        tally += Tally(
+            checked=1,
+            agree=int(agree),
+            exact=int(apart == 0),
+            near=int(apart <= NEAR_TOKENS),
+            share_recorded=pair.recorded_read / pair.prompt if pair.prompt else 0.0,
+            share_predicted=pair.predicted_read / pair.prompt if pair.prompt else 0.0,
+        )
+        if not agree:
+            wrong.append(_disagreement(pair, calls[pair.index]))
+    providers = Counter(pair.provider for pair in pairs)
+    return replace(
+        outline, provider=providers.most_common(1)[0][0], tally=tally, money=money if money.recorded else None, disagreements=tuple(wrong)
+    )
+
+
+def _billed(money: Money, pair: Pair, prices: Prices, at: float | None) -> Money:
+    """The sums with one more call; the first to its cache counts as billed on both sides, one without a price on none."""
+    try:
+        price = prices.find(pair.model)
+    except UnknownModel:
+        return money
+    recorded = cost(pair.recorded, price, at)
+    predicted = recorded if pair.first else cost(pair.predicted.answered(pair.recorded.output), price, at)
+    theirs = not pair.agrees and REASONS.get(Rule(pair.broken_rule)) in NOT_OURS
+    return Money(money.recorded + recorded, money.predicted + predicted, money.settled + (recorded if theirs else predicted))
+
+
+def _disagreement(pair: Pair, call: Exchange) -> Disagreement:
+    rule = Rule(pair.broken_rule) if pair.broken_rule else Rule.UNEXPLAINED
+    evidence = str(rule).replace("_", " ") if rule is not Rule.UNEXPLAINED else ""
+    return Disagreement(
+        turn=pair.index,
+        at=call.at,
+        lineage=call.session,
+        prompt_tokens=pair.prompt,
+        read_recorded=pair.recorded_read,
+        read_predicted=pair.predicted_read,
+        explanation=Explanation(REASONS.get(rule, Reason.UNEXPLAINED), evidence),
+        basis=pair.boundary_predicted or "a miss",
+    )
+
+
+def _notes(calls: Sequence[Exchange], pairs: Sequence[Pair]) -> list[str]:
+    billed = {pair.index for pair in pairs}
+    bills = sum(not call.body for call in calls)
+    without = sum(bool(call.body) and index not in billed for index, call in enumerate(calls))
+    return [
+        *([f"{bills} bills without a body: there is nothing to predict them from."] if bills else []),
+        *([f"{without} requests without a bill of a cache."] if without else []),
+    ]
