@@ -115,3 +115,14 @@ _MANUAL = re.compile(r"claude-(?:[23]|instant)|claude-(?:opus|sonnet|haiku)-(?:3
 def thinks_manually(model: str) -> bool:
     """Whether a model thinks within a fixed budget only: Claude up to 4.5 (platform.claude.com, adaptive thinking, 2026-08)."""
     return bool(_MANUAL.search(model.lower()))
+
+
+_SYSTEM_MESSAGES = re.compile(r"claude-(?:opus-(?:4-8|[5-9])|(?:fable|mythos)-[5-9])")
+
+
+def takes_system_messages(model: str) -> bool:
+    """Whether a model takes system messages in the middle of a conversation.
+
+    Fable and Mythos from 5, Opus 4.8 and from 5; not Sonnet 5 (platform.claude.com, mid-conversation system messages, 2026-09).
+    """
+    return _SYSTEM_MESSAGES.search(model.lower()) is not None

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-_NEEDED = {"uncached", "cached", "written", "output", "cost_usd"}
+from tests.incidents.cases import Case, read_cases
+from tests.incidents.registry import recipe
+
+_NEEDED = ("uncached", "cached", "written", "output", "cost_usd")
+
+
+def _priced(case: Case) -> bool:
+    return bool(case.rows) and all(row.get(name) is not None for row in case.rows for name in _NEEDED)
+
+
+CHOSEN: Mapping[str, Callable[[Case], bool]] = {
+    "checked": lambda case: bool(case.checks),
+    "replayed": lambda case: case.replay is not None,
+    "priced": _priced,
+    "measured": lambda case: case.api == "openai",
+    "computed": lambda case: case.mode == "formula",
+    "diagnosed": lambda case: case.mode in ("replay", "detector", "synthetic") or (case.mode == "formula" and recipe.knows(case.code)),
+    "simulated": lambda case: case.mode in ("synthetic", "none"),
+    "undecided": lambda case: case.mode == "none" and case.cause == "server_side_unexplained",
+}
+"""Which cases a test takes, by the name of its parameter."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The parameter ``replayed`` is each case with a replay, ``priced`` each case whose requests all
-    state their tokens and money, ``measured`` each case of OpenAI."""
+    """Each parameter named in ``CHOSEN`` is one case after the other."""
     path: Path = metafunc.config.getoption("--incidents")
-    cases: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.is_file() else []
-    if "replayed" in metafunc.fixturenames:
-        _parametrize(metafunc, "replayed", [case for case in cases if case.get("replay")])
-    if "priced" in metafunc.fixturenames:
-        _parametrize(metafunc, "priced", [case for case in cases if all(_stated(row) >= _NEEDED for row in case["requests"])])
-    if "measured" in metafunc.fixturenames:
-        _parametrize(metafunc, "measured", [case for case in cases if case["provider"] == "openai"])
-
-
-def _parametrize(metafunc: pytest.Metafunc, name: str, cases: list[dict[str, Any]]) -> None:
-    none = [pytest.param({}, marks=pytest.mark.skip(reason="no file of incidents with such a case"))]
-    metafunc.parametrize(name, cases or none, ids=[case["id"] for case in cases] or None)
-
-
-def _stated(row: dict[str, Any]) -> set[str]:
-    return {name for name, value in row.items() if value is not None}
+    for name, wanted in CHOSEN.items():
+        if name in metafunc.fixturenames:
+            cases = [case for case in read_cases(path) if wanted(case)]
+            none = [pytest.param(None, marks=pytest.mark.skip(reason="no file of incidents with such a case"))]
+            metafunc.parametrize(name, cases or none, ids=[case.id for case in cases] or None)

@@ -14,6 +14,7 @@ from typing import Any
 
 from holdfast.blocks import Kind, Mark, Role, Settings, make_block
 from holdfast.caches import AnthropicCache, AnthropicRules, Cache, CacheRequest, OpenAICache, OpenAIRules
+from holdfast.caches.blocks import BlockCache, BlockRules
 from holdfast.prefix import Chain
 from holdfast.usage import Usage
 
@@ -25,6 +26,8 @@ def machine(replay: Mapping[str, Any]) -> Cache:
     if replay["rules"] == "implicit":
         step = replay.get("quantum", replay.get("step", 128))
         return OpenAICache(OpenAIRules(replay.get("min", 1024), step, replay.get("ttl", 600), write_lag=replay.get("delay", 0)))
+    if replay["rules"] in ("block", "blocks"):
+        return BlockCache(BlockRules(block=replay.get("block", 16), caches_answer=bool(replay.get("outputs"))))
     raise ValueError(f"unknown rules {replay['rules']!r}")
 
 

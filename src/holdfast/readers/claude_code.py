@@ -97,6 +97,8 @@ def _signs(call: Call) -> Iterator[str]:
         yield "compacted"
     if call.cleared:
         yield "old tool results cleared"
+    if call.resumed:
+        yield "resumed"
     if any("[Request interrupted by user" in str(row.content) for row in call.between):
         yield "interrupted"
 

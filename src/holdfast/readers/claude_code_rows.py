@@ -40,6 +40,10 @@ UNSEEN_ATTACHMENTS = frozenset({"hook_cancelled", "hook_system_message", "comman
 """Attachments that are shown to the user or steer the client; their rows carry no text for the model."""
 
 
+RESUME = "SessionStart:resume"
+"""The hook that runs when the client is started anew on an earlier session."""
+
+
 class Is(Enum):
     """What a row is to the conversation. A ``LINK`` only joins its neighbours."""
 
@@ -56,7 +60,7 @@ class Row:
 
     ``order`` is its place in the reading order, ``at`` POSIX seconds. ``call`` is the id of the response an assistant row belongs
     to. ``detail`` holds a boundary's metadata, or an assistant row's model, usage and stop reason. ``client`` is the version that wrote
-    it, ``thinks`` whether a user's row asked for thinking.
+    it, ``thinks`` whether a user's row asked for thinking, ``resumes`` that a hook notes that the client was started anew on this session.
     """
 
     order: int
@@ -71,6 +75,7 @@ class Row:
     summary: bool = False
     client: str = ""
     thinks: bool = False
+    resumes: bool = False
 
 
 def seconds(stamp: Any) -> float | None:
@@ -135,6 +140,7 @@ class Rows:
         row = Row(len(self.all), record["uuid"], parent, self._chain(record, parent), Is.LINK, seconds(record.get("timestamp")))
         row.client = str(record.get("version") or "")
         row.thinks = _asks_for_thinking(record.get("thinkingMetadata"))
+        row.resumes = any(isinstance(part := record.get(key), dict) and part.get("hookName") == RESUME for key in ("attachment", "data"))
         if kind in ("user", "assistant"):
             _speak(row, record)
         elif kind == "attachment":

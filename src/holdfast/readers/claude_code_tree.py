@@ -45,6 +45,7 @@ class Call:
     ended: float | None = None
     thinks: bool = False
     compacted: bool = False
+    resumed: bool = False
 
     @property
     def first(self) -> Row:
@@ -83,6 +84,7 @@ class Tree:
         dropped: set[str] = set()
         held: list[Row] = []
         for row in self._above(call.first):
+            call.resumed = call.resumed or (row.resumes and call.parent is None)
             if row.kind is Is.ASSISTANT and row.call != call.id:
                 if call.parent is None:
                     call.parent = self.calls[row.call]

@@ -67,9 +67,13 @@ def _judged(outline: ValidatedSession, calls: Sequence[Exchange], pairs: Sequenc
         )
         if not agree:
             wrong.append(_disagreement(pair, calls[pair.index]))
-    providers = Counter(pair.provider for pair in pairs)
     return replace(
-        outline, provider=providers.most_common(1)[0][0], tally=tally, money=money if money.recorded else None, disagreements=tuple(wrong)
+        outline,
+        provider=Counter(pair.provider for pair in pairs).most_common(1)[0][0],
+        tally=tally,
+        money=money if money.recorded else None,
+        disagreements=tuple(wrong),
+        rules=tuple(pair.broken_rule for pair in pairs),
     )
 
 

@@ -8,10 +8,11 @@ transcript has shown so far.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.blocks import Kind
-from holdfast.families import keeps_thinking
+from holdfast.blocks import Block, Kind
+from holdfast.families import keeps_thinking, takes_system_messages
 from holdfast.pricing import Prices
 from holdfast.scale import scale
 from holdfast.transcript import Turn
@@ -20,6 +21,8 @@ from holdfast.validation.entries import LOOK_BACK, Entry, positions
 from holdfast.validation.history import HEAD_MOST, HOUR, MINUTES, History, Line, agent_name, loads_tools, mode, slack
 from holdfast.validation.sight import Prediction, Sight
 
+TAIL = 500
+"""Tokens of such messages that must have been seen for the transcript's own ratio of billed to estimated ones to count as much as 1."""
 FIRST_TOGGLED, LAST_TOGGLED = (2, 1, 20), (2, 1, 38)
 
 
@@ -90,6 +93,10 @@ class ExplicitPredictor:
 
     def learn(self, sight: Sight, turn: Turn) -> None:
         """See ``Predictor``."""
+        line, tail = self.history.line(sight), self._tail(sight)
+        if line is not None and tail and turn.usage is not None:
+            line.tail += tail
+            line.behind += turn.usage.fresh
         self.history.learn(sight, turn)
 
     def _case(self, sight: Sight) -> _Case:
@@ -103,6 +110,8 @@ class ExplicitPredictor:
             return self._headed(sight, line, "history rewritten")
         if not entry.alive(sight.now):
             return self._headed(sight, line, "lifetime passed")
+        if "resumed" in sight.turn.signs:  # lost in 2 of 2 cases: a client that starts anew writes its history anew
+            return self._headed(sight, line, "resumed")
         if entry.tokens > sight.prompt_tokens + slack(sight.prompt_tokens):
             return self._shrunk(sight, line)
         if not line.loaded and loads_tools(sight.turn.prompt.messages[-1]):
@@ -178,14 +187,34 @@ class ExplicitPredictor:
         read = max(0, min(read, sight.prompt_tokens))
         line = self.history.line(sight)
         hour = (line.lifetime if line and line.lifetime else self.history.lifetime) >= HOUR
-        fresh = min(line.fresh if line else 0, sight.prompt_tokens - read)
+        fresh = min(self._behind_mark(sight, line), sight.prompt_tokens - read) if line else 0
         rest = sight.prompt_tokens - read - fresh
         return Usage(fresh=fresh, read=read, write_1h=rest if hour else 0, write_5m=0 if hour else rest)
 
+    def _behind_mark(self, sight: Sight, line: Line) -> int:
+        """The tokens behind the last mark: a few, but for what a client adds behind tool results as a system message.
+
+        Where the model takes such messages they carry no mark
+        (Claude Code from 2.1.170 with Opus 4.8 and Fable 5: its reminders were billed as plain input).
+        """
+        tail = self._tail(sight)
+        return max(line.fresh, round(tail * (line.behind + TAIL) / (line.tail + TAIL))) if tail else line.fresh
+
+    def _tail(self, sight: Sight) -> int:
+        """About how many tokens stand behind the newest tool results, where they are a system message of their own."""
+        if not takes_system_messages(sight.turn.model):
+            return 0
+        blocks = sight.turn.prompt.messages[-1].blocks
+        last = max((place for place, block in enumerate(blocks) if block.kind is Kind.TOOL_RESULT), default=len(blocks))
+        return self._weight(sight, blocks[last + 1 :])
+
+    def _weight(self, sight: Sight, blocks: Sequence[Block]) -> int:
+        scales = scale(self._prices.find(sight.turn.model).family)
+        return sum(scales.estimate(block) for block in blocks)
+
     def _before_newest(self, sight: Sight) -> int:
         """The tokens before the newest message: what an unlogged call that asked after the last answer has left."""
-        scales = scale(self._prices.find(sight.turn.model).family)
-        return sight.prompt_tokens - sum(scales.estimate(block) for block in sight.turn.prompt.messages[-1].blocks)
+        return sight.prompt_tokens - self._weight(sight, sight.turn.prompt.messages[-1].blocks)
 
     def _minimum(self, sight: Sight) -> int:
         return self._prices.find(sight.turn.model).min_cacheable_tokens or 1024

@@ -47,11 +47,11 @@ class Head:
 
 @dataclass(slots=True)
 class Line:
-    """The requests of one chain to one model. ``first`` is the first prompt's size, ``fresh`` the few tokens
-    that lately stood behind the last mark; the counts say how often what was seen:
+    """The requests of one chain to one model.
 
-    at users' turns an unlogged call had ``extended`` the entry, or it was read ``whole``; after settings changed the
-    messages were ``lost``, or ``kept``.
+    ``first`` is the first prompt's size, ``fresh`` the few tokens that lately stood behind the last mark; of messages behind it,
+    ``tail`` tokens were estimated and ``behind`` billed. The counts say how often what was seen: at users' turns an unlogged call had
+    ``extended`` the entry, or it was read ``whole``; after settings changed the messages were ``lost``, or ``kept``.
     """
 
     head: Head
@@ -59,6 +59,8 @@ class Line:
     first: int
     loaded: bool = False
     fresh: int = 0
+    tail: int = 0
+    behind: int = 0
     extended: int = 0
     whole: int = 0
     lost: int = 0

@@ -87,8 +87,8 @@ class Facts:
 
     @property
     def at_user(self) -> bool:
-        """Whether the newest message holds a user's own words."""
-        return self.sight.turn.prompt.messages[-1].is_plain_user
+        """Whether the newest message is a user's own words, or they stand behind the results of calls that the user broke off."""
+        return self.sight.turn.prompt.messages[-1].is_plain_user or "interrupted" in self.sight.turn.signs
 
     @property
     def headed(self) -> bool:
@@ -157,11 +157,9 @@ def _unlogged(facts: Facts) -> str:
         return ""
     if not facts.alive and not entry.gone and facts.read + facts.slack >= entry.tokens:
         return f"read {facts.read:,} after {facts.idle:.0f} s idle, lifetime {entry.lifetime:.0f} s: something used it in between"
-    if facts.read > min(entry.tokens, facts.predicted) + facts.slack:
+    shrank = entry.tokens > facts.sight.prompt_tokens + facts.slack  # then no logged request has left what it begins with
+    if facts.read > (facts.predicted if shrank else entry.tokens) + facts.slack:
         return f"read {facts.read:,}, but the logged requests left {entry.tokens:,}; at a user's turn, {facts.idle:.0f} s idle"
-    seen = facts.line.extended if facts.line else 0
-    if facts.predicted > facts.read >= entry.tokens - facts.slack and seen:
-        return f"at {seen} user turns before, unlogged calls had extended the entry; here it was read as logged, {facts.read:,}"
     return ""
 
 
@@ -170,7 +168,7 @@ def _head_changed(facts: Facts) -> str:
         return "tools: the newest message refers to deferred tools for the first time"
     if facts.before is None:
         return ""
-    if facts.before.model != facts.turn.model:
+    if facts.line is None and facts.before.model != facts.turn.model:
         return f"model: {facts.before.model} before, {facts.turn.model} now"
     if [block.fingerprint for block in facts.before.prompt.head] != [block.fingerprint for block in facts.turn.prompt.head]:
         return "tools or system: their blocks differ from those of the request before"
@@ -180,7 +178,10 @@ def _head_changed(facts: Facts) -> str:
 def _settings_changed(facts: Facts) -> str:
     if facts.before is None or mode(facts.before) == mode(facts.turn):
         return ""
-    kept = facts.entry is not None and facts.read + facts.slack >= facts.entry.tokens
+    left = facts.entry.tokens if facts.entry is not None else float("inf")
+    if facts.read >= left:
+        return ""  # nothing was lost by it
+    kept = facts.read + facts.slack >= left
     return "settings: " + ", ".join(_changed_settings(facts.before, facts.turn)) + ("; the messages were read all the same" if kept else "")
 
 
@@ -221,7 +222,7 @@ def _head_shared(facts: Facts) -> str:
 
 
 def _lifetime_passed(facts: Facts) -> str:
-    if facts.entry is None or facts.alive or facts.entry.gone:
+    if facts.entry is None or facts.alive or facts.entry.gone or facts.read + facts.slack >= facts.entry.tokens:
         return ""
     return f"idle {facts.idle:.0f} s, lifetime {facts.entry.lifetime:.0f} s"
 
@@ -247,14 +248,14 @@ def _rounding(facts: Facts) -> str:
 
 _LOOKED_FOR: tuple[tuple[Reason, Callable[[Facts], str]], ...] = (
     (Reason.LIFETIME_CLASS, _lifetime_class),
-    (Reason.HEAD_CHANGED, _head_changed),
     (Reason.HISTORY_REWRITTEN, _noted),
+    (Reason.LATE, _late),
+    (Reason.HEAD_CHANGED, _head_changed),
     (Reason.HEAD_SHARED, _head_shared),
     (Reason.UNLOGGED_CALL, _unlogged),
     (Reason.HISTORY_REWRITTEN, _rewritten),
     (Reason.HEAD_CHANGED, _settings_changed),
     (Reason.LIFETIME_PASSED, _lifetime_passed),
-    (Reason.LATE, _late),
     (Reason.PROVIDER_LOST, _lost),
     (Reason.ROUNDING, _rounding),
 )

@@ -109,7 +109,8 @@ class Charges:
 class ValidatedSession:
     """One recorded session beside its prediction. ``skipped`` says why nothing could be checked, where so. ``money`` is ``None`` where a
 
-    model has no price. ``points`` are (expected, recorded) cached shares, where single outcomes are chance.
+    model has no price. ``points`` are (expected, recorded) cached shares, where single outcomes are chance. ``rules`` has,
+    where whole requests are recorded, the rule that the provider did not keep to at each call, ``""`` where it kept to all.
     """
 
     path: str
@@ -121,6 +122,7 @@ class ValidatedSession:
     charges: Charges = Charges()
     disagreements: tuple[Disagreement, ...] = ()
     points: tuple[tuple[float, float], ...] = ()
+    rules: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: str | None = None
 
@@ -144,6 +146,7 @@ class SetFigures:
     reasons: Counter[str]
     errors: tuple[float, ...]
     settled_errors: tuple[float, ...]
+    rules: Counter[str]
     calibration: Calibration | None
 
     @property
@@ -189,7 +192,9 @@ def figures(sessions: Iterable[ValidatedSession]) -> tuple[SetFigures, ...]:
     sets: dict[tuple[str, str], list[ValidatedSession]] = {}
     for session in sessions:
         if session.skipped is None:
-            sets.setdefault((session.format, session.provider), []).append(session)
+            # A cassette is a recording of one test: those of all providers are one set.
+            provider = "" if session.format == "cassette" else session.provider
+            sets.setdefault((session.format, provider), []).append(session)
     rows = [_set(format_, provider, members) for (format_, provider), members in sets.items()]
     return tuple(sorted(rows, key=lambda row: -row.tally.requests))
 
@@ -207,6 +212,7 @@ def _set(format_: str, provider: str, sessions: Sequence[ValidatedSession]) -> S
         reasons=Counter(str(each.explanation.reason) for session in sessions for each in session.disagreements),
         errors=tuple(bill.error for bill in bills if bill.error is not None),
         settled_errors=tuple(bill.settled_error for bill in bills if bill.settled_error is not None),
+        rules=Counter(rule for session in sessions for rule in session.rules),
         calibration=Calibration.of(points) if points else None,
     )
 

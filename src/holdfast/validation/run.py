@@ -81,7 +81,7 @@ def check_group(files: Group, request: ValidateRequest) -> Checked:
     prices = Prices.load(request.prices)
     sessions: list[ValidatedSession] = []
     skipped: list[Skipped] = []
-    kinds = {path: _kind(path) for path in files.paths}
+    kinds = {path: kind_of(path) for path in files.paths}
     traces = tuple(path for path, kind in kinds.items() if kind == "blocks")
     sessions += [check_file(path, kind, prices, strict=request.strict) for path, kind in kinds.items() if kind in FORMATS]
     rest = tuple(path for path, kind in kinds.items() if kind != "blocks" and kind not in FORMATS)
@@ -94,7 +94,7 @@ def check_group(files: Group, request: ValidateRequest) -> Checked:
     return Checked(tuple(sessions), traces, tuple(skipped))
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """The format's name, ``"blocks"`` for hashes of blocks, ``""`` where no reader knows it or it cannot be opened."""
     try:
         head = take(path)
