@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench readme clean
+.PHONY: demo test lint bench readme agreement clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.stamp
@@ -21,6 +21,9 @@ bench: .venv/.stamp
 
 readme: .venv/.stamp
 	$(BIN)/python benchmarks/readme_table.py
+
+agreement: .venv/.stamp
+	$(BIN)/python -m benchmarks.agreement
 
 .venv/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; say PYTHON=python3.x")'

@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from holdfast.report.figures import known, span
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "examples.json"
 README = ROOT / "README.md"
@@ -35,12 +37,15 @@ def table(found: dict[str, Any]) -> str:
     total = sorted(found["total"], key=lambda each: Decimal(each["usd"]))
     base = next(Decimal(each["usd"]) for each in total if each["strategy"] == "none")
     used = [each for each in found["sessions"] if each["skipped"] is None]
-    turns = sum(each["turns"] for each in used)
+    ranked = [each for each in used if found["settings"]["any"] or not each["agreement"] or each["agreement"]["trusted"] is not False]
+    turns = sum(each["turns"] for each in ranked)
+    out = len(used) - len(ranked)
+    why = f" {out} more {'is' if out == 1 else 'are'} left out: under 95 % of the recorded reads are reproduced there." if out else ""
     lines = [
-        f"`make demo`: {len(used)} recorded sessions, {turns} turns, prices of {found['settings']['prices_as_of']}.",
+        f"`make demo`: {len(ranked)} recorded sessions, {turns} turns, prices of {found['settings']['prices_as_of']}.{why}",
         "",
-        "| strategy | cost | against doing nothing | cache hit rate | breaks | unplanned | kept | kept once cut |",
-        "|---|---|---|---|---|---|---|---|",
+        "| strategy | cost | 90 % range | against doing nothing | cache hit rate | breaks | unplanned | kept | kept once cut |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [row(each, base) for each in total]
     return "\n".join(lines) + "\n"
@@ -48,12 +53,13 @@ def table(found: dict[str, Any]) -> str:
 
 def row(each: dict[str, Any], base: Decimal) -> str:
     """One strategy."""
-    cost = Decimal(each["usd"])
+    cost, low, high = (Decimal(each[name]) for name in ("usd", "usd_low", "usd_high"))
     versus = "" if each["strategy"] == "none" else f"{100 * (cost - base) / base:+.0f} %".replace("-", "\N{MINUS SIGN}")
     breaks = each["planned_breaks"] + each["unplanned_breaks"]
     unplanned = each["unplanned_breaks"]
+    money = (known(cost, (high - low) / 2), span(low, high), versus)
     what = (share(each["kept"]), share(each["kept_after_cut"]))
-    cells = (f"`{each['strategy']}`", f"${cost:.2f}", versus, share(each["hit_rate"]), str(breaks), str(unplanned), *what)
+    cells = (f"`{each['strategy']}`", *money, share(each["hit_rate"]), str(breaks), str(unplanned), *what)
     return f"| {' | '.join(cells)} |"
 
 

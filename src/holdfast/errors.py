@@ -16,11 +16,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 class HoldfastError(Exception):
     """The root of the tree."""
+
+    def __reduce__(self) -> tuple[Callable[..., HoldfastError], tuple[type[HoldfastError], tuple[Any, ...], dict[str, Any]]]:
+        """It comes back whole from a worker process, whatever its constructor asks for."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[HoldfastError], args: tuple[Any, ...], state: dict[str, Any]) -> HoldfastError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(HoldfastError):

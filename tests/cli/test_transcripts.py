@@ -43,11 +43,13 @@ def test_the_examples_show_what_strategies_are_for(found: tuple[dict[str, Any], 
 
 
 def test_the_total_is_the_sum_of_the_sessions(found: tuple[dict[str, Any], str]) -> None:
-    """Costs and usage of the sessions add up to the total, strategy by strategy."""
+    """Costs and usage of the ranked sessions add up to the total, strategy by strategy."""
     document = found[0]
     assert len(document["sessions"]) == len(EXAMPLES)
+    ranked = [session for session in document["sessions"] if session["agreement"]["trusted"]]
+    assert document["ranked_sessions"] == len(ranked)
     for total in document["total"]:
-        parts = [each for session in document["sessions"] for each in session["results"] if each["strategy"] == total["strategy"]]
+        parts = [each for session in ranked for each in session["results"] if each["strategy"] == total["strategy"]]
         assert sum(Decimal(each["usd"]) for each in parts) == Decimal(total["usd"])
         assert sum(each["usage"]["read"] for each in parts) == total["usage"]["read"]
 
@@ -59,9 +61,10 @@ def test_the_committed_results_are_what_the_code_gives(found: tuple[dict[str, An
 
 
 def test_the_text_says_what_was_read_and_assumed(found: tuple[dict[str, Any], str]) -> None:
-    """Beside the table stand the verdict, what was read, how tokens were counted, that outputs stay, and the date of the prices."""
+    """Beside the table stand what was read, how tokens were counted, what stays, range and agreement, and the date of the prices."""
     text = found[1]
-    for said in ("vs none", "recorded", "Read 4 files", "Tokens:", "Outputs stay as recorded", "Prices as of"):
+    figures = ("vs none", "recorded", "agrees", "90 % range")
+    for said in (*figures, "Read 4 files", "Tokens:", "Outputs stay as recorded", "Prices as of", "recorded reads"):
         assert said in text
     assert all(name in text for name in registered())
 
@@ -171,6 +174,45 @@ def test_an_unknown_model_is_named_with_near_ones_and_the_rest_is_compared(tmp_p
     assert code == 2
     assert err.startswith(f"holdfast: {odd}: no price is known")
     assert run("compare", str(odd), "--strategy", "none", "--model", "claude-opus-4-6")[0] == 0
+
+
+@pytest.fixture(scope="module")
+def doubtful(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A session whose recorded reads nothing explains: each bill's reads are called fresh and the reverse."""
+    lines = gzip.decompress(Path(SMALL).read_bytes()).replace(b'"cache_read_input_tokens"', b'"held"')
+    lines = lines.replace(b'"input_tokens"', b'"cache_read_input_tokens"').replace(b'"held"', b'"input_tokens"')
+    path = tmp_path_factory.mktemp("doubtful") / "doubtful.jsonl"
+    path.write_bytes(lines.replace(b'"id":"msg_', b'"id":"msg_x'))
+    return str(path)
+
+
+def test_where_nothing_is_trustworthy_nothing_is_ranked(doubtful: str, tmp_path: Path) -> None:
+    """The session is shown with its agreement and the reason; there is no ranking and no error, and JSON has an empty total."""
+    target = tmp_path / "out.json"
+    code, text, err = run("compare", doubtful, "--strategy", "none,micro", "--json", str(target))
+    assert (code, err) == (0, "")
+    assert "doubtful" in text
+    assert "Nothing is ranked" in text
+    assert "--any" in text
+    assert "Cheapest:" not in text
+    document = json.loads(target.read_text(encoding="utf-8"))
+    assert (document["total"], document["ranked_sessions"], document["settings"]["any"]) == ([], 0, False)
+    assert document["sessions"][0]["agreement"]["trusted"] is False
+    assert len(document["sessions"][0]["results"]) == 2
+
+
+def test_any_brings_the_ranking_back(doubtful: str) -> None:
+    """``--any`` ranks what is not trustworthy, and says so; beside a trustworthy session only that option changes the total."""
+    code, text, _ = run("compare", doubtful, "--strategy", "none,micro", "--any")
+    assert code == 0
+    assert "ranked all the same (--any)" in text
+    both = ("compare", doubtful, SMALL, "--strategy", "none", "--json", "-")
+    documents = [json.loads(run(*both, *more)[1]) for more in ((), ("--any",))]
+    assert [document["ranked_sessions"] for document in documents] == [1, 2]
+    assert Decimal(documents[0]["total"][0]["usd"]) < Decimal(documents[1]["total"][0]["usd"])
+    for document in documents:
+        (total,) = document["total"]
+        assert Decimal(total["usd_low"]) < Decimal(total["usd"]) < Decimal(total["usd_high"])
 
 
 def test_an_interrupted_comparison_prints_what_is_done_and_exits_with_130(capsys: pytest.CaptureFixture[str]) -> None:

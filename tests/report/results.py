@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from holdfast.simulator.results import Commit, Comparison, Kept, Recorded, ReplayedTurn, Result, SessionResult
+from holdfast.simulator.results import Agreement, Commit, Comparison, Kept, Recorded, ReplayedTurn, Result, SessionResult
 from holdfast.transcript import Skipped
 from holdfast.usage import Usage
+from holdfast.validation.uncertainty import Errors, Estimate
 
 counts = st.integers(0, 10**9)
 money = st.decimals(min_value=0, max_value=10**6, allow_nan=False, allow_infinity=False, places=9)
@@ -23,9 +25,26 @@ def kepts(draw: st.DrawFn) -> Kept:
     return Kept(needed, kept, in_context, recoverable)
 
 
+@st.composite
+def estimates(draw: st.DrawFn) -> Estimate:
+    """None, or a sum of some sessions of sets that were measured or not."""
+    total = Estimate()
+    for name in draw(st.lists(st.sampled_from(["claude-code", "plain"]), max_size=3)):
+        errors = Errors(name, "anthropic", 83, 9000, Decimal("-0.05"), Decimal("0.03"), Decimal("0.2"), measured=name != "plain")
+        total += Estimate.of(draw(money), errors)
+    return total
+
+
 def results(name: st.SearchStrategy[str] = texts) -> st.SearchStrategy[Result]:
     """One strategy's figures."""
-    return st.builds(Result, name, money, usages, *[counts] * 6, money, kepts(), counts, counts, kepts(), counts, counts)
+    return st.builds(Result, name, money, usages, *[counts] * 6, money, kepts(), counts, counts, kepts(), counts, counts, estimates())
+
+
+@st.composite
+def agreements(draw: st.DrawFn) -> Agreement:
+    """Some of the checked agree."""
+    agree, checked = sorted(draw(st.tuples(counts, counts)))
+    return Agreement(checked, agree)
 
 
 sessions = st.builds(
@@ -39,10 +58,14 @@ sessions = st.builds(
     results=st.lists(results(), max_size=2).map(tuple),
     notes=st.lists(texts, max_size=2).map(tuple),
     unlogged_usd=money,
+    provider=texts,
+    agreement=st.none() | agreements(),
 )
 comparisons = st.builds(
     Comparison,
-    settings=st.fixed_dictionaries({"keep_tail_tokens": counts}, optional={"model": texts, "ttl": texts, "prices_as_of": texts}),
+    settings=st.fixed_dictionaries(
+        {"keep_tail_tokens": counts}, optional={"any": st.booleans(), "model": texts, "ttl": texts, "prices_as_of": texts}
+    ),
     sessions=st.lists(sessions, max_size=2).map(tuple),
     total=st.lists(results(), max_size=2).map(tuple),
     skipped=st.lists(st.builds(Skipped, texts, counts, texts), max_size=2).map(tuple),
@@ -77,8 +100,22 @@ def result(strategy: str, usd: str, kept: int = 900, **others: int) -> Result:
         model_calls_usd=Decimal("1.25") if figures["model_calls"] else Decimal(0),
         kept=Kept(1000, kept, kept // 2, 1000),
         kept_after=Kept() if strategy == "none" else Kept(500, kept // 2, kept // 4, 500),
+        estimate=Estimate(),
         **figures,
     )
+
+
+def estimated(value: Result) -> Result:
+    """The same with an interval of 10 % below to 30 % above."""
+    errors = Errors("claude-code", "anthropic", 83, 9000, Decimal("-0.1"), Decimal(0), Decimal("0.3"))
+    return replace(value, estimate=Estimate.of(value.usd, errors))
+
+
+def beside(found: Comparison, *agreements: Agreement | None, any_: bool = False) -> Comparison:
+    """The comparison with its one session as often as there are agreements; the total is left as it is where one is ranked."""
+    sessions = tuple(replace(found.sessions[0], path=f"{number}.jsonl", agreement=each) for number, each in enumerate(agreements))
+    told = replace(found, sessions=sessions, settings={**found.settings, "any": any_})
+    return told if told.ranked else replace(told, total=())
 
 
 def compared(*found: Result, skipped: tuple[Skipped, ...] = (), interrupted: bool = False) -> Comparison:

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from holdfast.report import figures, sentences, tables, turns
-from holdfast.simulator.results import Commit, Comparison, ReplayedTurn, Result, SessionResult
+from holdfast.simulator.results import Agreement, Commit, Comparison, ReplayedTurn, Result, SessionResult
 from holdfast.transcript import Skipped
 from holdfast.usage import Usage
+from holdfast.validation.uncertainty import Errors, Estimate
 from tests.report import results as made
 
 MINUS = "\N{MINUS SIGN}"
@@ -68,7 +69,8 @@ def test_any_comparison_can_be_told(found: Comparison, width: int) -> None:
     """No result breaks a table or a sentence, on a terminal of any width."""
     assert drawn(tables.total_table(found, width), width)
     assert drawn(tables.sessions_table(found.sessions, width), width)
-    for tell in (sentences.verdict, sentences.what_was_read, sentences.how_it_was_computed, sentences.interruption):
+    trust = (sentences.agreement, sentences.left_unranked)
+    for tell in (sentences.verdict, sentences.what_was_read, sentences.how_it_was_computed, *trust, sentences.interruption):
         assert all(line.strip() for line in tell(found))
 
 
@@ -82,6 +84,101 @@ def test_the_table_has_every_figure_and_the_recorded_bill_below() -> None:
     assert rows[0] == f"collapse $21.50 {MINUS}31 % 97 % 3 3 (0) 0 152k 90 % 90 % 45 %".split()
     assert rows[1][6:10] == ["3", "3", "(0)", "3"]
     assert rows[3][:6] == ["recorded", "$33.10", "+6", "%", "96", "%"]
+
+
+@given(
+    st.decimals(min_value=Decimal("0.001"), max_value=10**6, places=4),
+    st.decimals(min_value=Decimal("0.0001"), max_value=10**6, places=4),
+)
+def test_no_digit_is_shown_that_is_not_known(amount: Decimal, half: Decimal) -> None:
+    """Rounding moves an amount by no more than a quarter of its interval, unless to one figure; it never adds digits to ``usd``'s."""
+    shown, plain = (Decimal(text.lstrip("$").replace(",", "")) for text in (figures.known(amount, half), figures.usd(amount)))
+    assert abs(shown - amount) <= max(half / 2, Decimal("0.5").scaleb(amount.adjusted()), abs(plain - amount))
+    assert len(figures.known(amount, half).partition(".")[2]) <= len(figures.usd(amount).partition(".")[2])
+
+
+@given(st.decimals(min_value=1, max_value=10**6, places=4), st.integers(2, 9), st.integers(-4, 6))
+def test_a_wider_interval_shows_no_more_digits(amount: Decimal, first: int, place: int) -> None:
+    """What is shown is a multiple of the place of the interval's first digit, where the amount has one there."""
+    half = Decimal(first).scaleb(place)
+    unit = Decimal(1).scaleb(min(place, amount.adjusted()))
+    assert Decimal(figures.known(amount, half).lstrip("$").replace(",", "")) % unit == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "half", "shown"),
+    [("29.18", "2.6", "$29"), ("29.18", "1.4", "$29.2"), ("1234.5", "150", "$1,230"), ("5", "80", "$5"), ("0.0021", "0", "$0.0021")],
+)
+def test_digits_end_where_the_interval_begins(amount: str, half: str, shown: str) -> None:
+    """The last digit shown is at the place of the first of half the interval, one further where that is a 1."""
+    assert figures.known(Decimal(amount), Decimal(half)) == shown
+
+
+def test_a_cost_has_its_range_beside_it() -> None:
+    """Cost and range have the digits that the range leaves; the column is there at any width, and only where something was measured."""
+    rough = made.compared(made.estimated(made.result("none", "31.23")), made.estimated(made.result("full", "412.34")))
+    for width in (80, 120):
+        text = drawn(tables.total_table(rough, width), width)
+        assert ["none", "$31", f"28{figures.UNKNOWN}41"] in [line.split()[:3] for line in text.splitlines()]
+        assert ["full", "$410", f"370{figures.UNKNOWN}540"] in [line.split()[:3] for line in text.splitlines()]
+        assert "$33.10" in text, "what was recorded is known"
+    assert "range" not in drawn(tables.total_table(made.compared(made.result("none", "31.23"))), 120)
+    told = " ".join(sentences.how_it_was_computed(rough))
+    assert f"{MINUS}10 % to +30 % (claude-code, anthropic: 83 sessions)" in told
+    assert "their difference is known better than either cost" in told
+    assert "no bill has checked" in told
+    assert "another model" not in told
+    other = replace(rough, settings={**rough.settings, "model": "claude-haiku-4-5"})
+    assert "another model" in " ".join(sentences.how_it_was_computed(other))
+
+
+def test_a_range_that_nobody_measured_is_called_so() -> None:
+    """Where a format was not measured, the sentence names it and says whose range it borrows."""
+    errors = Errors("plain", "anthropic", 0, 0, Decimal("-0.1"), Decimal(0), Decimal("0.3"), measured=False)
+    none = made.result("none", "30")
+    told = " ".join(sentences.how_it_was_computed(made.compared(replace(none, estimate=Estimate.of(none.usd, errors)))))
+    assert f"Not measured for plain, anthropic: taken is the widest range measured elsewhere, {MINUS}10 % to +30 %" in told
+
+
+def test_sessions_show_how_well_they_are_reproduced() -> None:
+    """Each session has its agreement, rounded down; below 95 % it has a sign, and where no bill was recorded a dash."""
+    agreements = (Agreement(1000, 993), Agreement(100_000, 99_999), Agreement(100, 94), None)
+    found = made.beside(made.compared(made.result("none", "30")), *agreements)
+    rows = drawn(tables.sessions_table(found.sessions, 120), 120).splitlines()
+    shown = ["99.3 %", "99.9 %", f"94.0 % {tables.DISTRUST}", f"$33.10         {figures.UNKNOWN}"]
+    for number, said in enumerate(shown):
+        assert said in next(row for row in rows if row.strip().startswith(f"{number} "))
+
+
+def test_what_cannot_be_reproduced_is_not_ranked() -> None:
+    """Untrusted sessions are counted, called so with the reason, left out of what is beside the recorded bill, and ``--any`` is named."""
+    found = made.beside(made.compared(made.result("none", "30"), made.result("micro", "20")), Agreement(100, 99), Agreement(100, 94), None)
+    told = " ".join(sentences.agreement(found))
+    assert "193 of 200 (96.5 %)" in told
+    assert "1 session of 3 is not trustworthy (!): the cache model reproduces less than 95 % of its recorded reads." in told
+    assert "1 session carries no bill: nothing there could be checked." in told
+    assert "1 session; --any ranks all" in " ".join(sentences.left_unranked(found))
+    assert "$66.20" in drawn(tables.total_table(found), 120), "the bills of the two ranked sessions"
+    every = replace(found, settings={**found.settings, "any": True})
+    assert "ranked all the same (--any): 1 of 3 sessions" in " ".join(sentences.left_unranked(every))
+    assert "$99.30" in drawn(tables.total_table(every), 120)
+
+
+def test_where_nothing_can_be_ranked_one_sentence_says_so() -> None:
+    """Of sessions none of which is reproduced there is no verdict, and the sentence names the reason and the option."""
+    found = made.beside(made.compared(made.result("none", "30")), Agreement(100, 94), Agreement(100, 20))
+    (told,) = sentences.left_unranked(found)
+    assert told.startswith("Nothing is ranked: the cache model reproduces less than 95 % of the recorded reads of each of the 2 sessions")
+    assert "--any" in told
+    assert list(sentences.verdict(found)) == []
+
+
+def test_first_requests_alone_check_nothing() -> None:
+    """A session whose bill is that of its first request is ranked, and said to be unchecked."""
+    found = made.beside(made.compared(made.result("none", "30")), Agreement())
+    assert found.ranked == found.sessions
+    assert "billed for first requests only" in " ".join(sentences.agreement(found))
+    assert list(sentences.left_unranked(found)) == []
 
 
 def test_a_narrow_terminal_keeps_what_matters() -> None:
@@ -170,7 +267,7 @@ def test_assumptions_are_stated() -> None:
     found = made.compared(made.result("none", "30"), made.result("full", "31", model_calls=2))
     session = replace(found.sessions[0], unlogged_calls=2, unlogged_usd=Decimal("0.5"), counting="calibrated to the recorded usage")
     told = " ".join(sentences.how_it_was_computed(replace(found, sessions=(session,))))
-    for said in ("Outputs stay as recorded", "2 calls", "$0.500", "left out", "calibrated", "4 turns", "2026-11-22", "own model calls"):
+    for said in ("Outputs stay as recorded", "2 calls", "about $0.5", "left out", "calibrated", "4 turns", "2026-11-22", "own model calls"):
         assert said in told
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -121,7 +123,67 @@ def test_an_interrupted_comparison_keeps_what_is_done(jobs: int) -> None:
         if done == 1:
             raise KeyboardInterrupt
 
-    result = compare(CompareRequest(FILES, strategies=("none",), jobs=jobs), progress)
+    result = compare(CompareRequest(FILES, strategies=("none",), jobs=jobs, any=True), progress)
     assert result.interrupted
     assert 1 <= len(result.sessions) < len(FILES)
     assert len(result.total) == 1
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> CompareRequest:
+    """Three sessions: one as recorded, one whose recorded reads and writes were exchanged, one without bills."""
+    folder = tmp_path_factory.mktemp("mixed")
+    lines = gzip.decompress(Path(FILES[2]).read_bytes())
+    (folder / "a-whole.jsonl").write_bytes(lines)
+    swapped = lines.replace(b'"cache_read_input_tokens"', b'"held"').replace(b'"cache_creation_input_tokens"', b'"cache_read_input_tokens"')
+    swapped = swapped.replace(b'"held"', b'"cache_creation_input_tokens"').replace(b'"cache_creation":', b'"other":')
+    (folder / "b-swapped.jsonl").write_bytes(swapped.replace(b'"id":"msg_', b'"id":"msg_x'))
+    said = [{"role": role, "content": "the kelp holds"} for role in ("user", "assistant", "user")]
+    bodies = [{"model": "claude-opus-4-6", "max_tokens": 100, "messages": said[:count]} for count in (1, 3)]
+    (folder / "c-unbilled.jsonl").write_bytes(b"\n".join(map(dumps, bodies)) + b"\n")
+    return CompareRequest((str(folder),), strategies=("none", "truncate"), jobs=1)
+
+
+def test_what_the_cache_model_does_not_reproduce_is_not_ranked(mixed: CompareRequest) -> None:
+    """A session of which too few recorded reads come out is computed and left out of the total; one without bills is in it."""
+    found = compare(mixed)
+    whole, swapped, unbilled = found.sessions
+    assert whole.agreement is not None
+    assert swapped.agreement is not None
+    assert unbilled.agreement is None
+    assert (whole.trusted, swapped.trusted, unbilled.trusted) == (True, False, None)
+    assert whole.agreement.checked == swapped.agreement.checked > 50
+    assert found.ranked == (whole, unbilled)
+    assert [each.strategy for each in swapped.results] == ["none", "truncate"]
+    assert found.total[0].usd == whole.results[0].usd + unbilled.results[0].usd
+
+
+def test_any_ranks_all(mixed: CompareRequest) -> None:
+    """With ``any`` the same sessions are judged alike, and all are in the total."""
+    strict, every = compare(mixed), compare(replace(mixed, any=True))
+    assert every.sessions == strict.sessions
+    assert every.ranked == every.sessions
+    assert every.total[0].usd == sum(session.results[0].usd for session in every.sessions)
+    assert every.settings["any"] is True
+
+
+def test_agreement_is_with_the_recorded_model(mixed: CompareRequest) -> None:
+    """Another model to bill changes neither what was recorded nor how well it is reproduced, but whose cache is simulated."""
+    found = compare(replace(mixed, model="gpt-5.4"))
+    assert [each.agreement for each in found.sessions] == [each.agreement for each in compare(mixed).sessions]
+    assert {each.provider for each in found.sessions} == {"openai"}
+
+
+def test_the_recorded_bill_lies_in_the_range_of_the_untouched_session() -> None:
+    """For every example; and the range of their sum is narrower, as a share, than that of one."""
+    found = compare(CompareRequest(FILES, strategies=("none",), jobs=1, any=True))
+    widths = []
+    for session in found.sessions:
+        interval = session.results[0].estimate.interval
+        assert interval is not None
+        assert session.recorded is not None
+        assert interval.low <= session.recorded.usd <= interval.high
+        widths.append(interval.half / session.results[0].usd)
+    whole = found.total[0].estimate.interval
+    assert whole is not None
+    assert Decimal(0) < whole.half / found.total[0].usd < max(widths)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from holdfast.cli import compare, prices, replay, strategies
+from holdfast.cli import compare, doctor, prices, replay, strategies, validate
 from holdfast.cli.output import complain, hush, open_streams
 from holdfast.errors import HoldfastError, InputError
 
@@ -58,6 +58,8 @@ app = typer.Typer(
 )
 app.command("compare")(compare.compare)
 app.command("replay")(replay.replay)
+app.command("validate")(validate.validate)
+app.command("doctor")(doctor.doctor)
 app.command("strategies")(strategies.strategies)
 app.command("prices")(prices.prices)
 

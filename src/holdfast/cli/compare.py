@@ -34,6 +34,9 @@ def compare(
     keep: options.Keep = None,
     sessions: Annotated[bool, typer.Option("--sessions", help="A row for every session, however many.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes to use; 0 is one for every core.")] = 0,
+    untrusted: Annotated[
+        bool, typer.Option("--any", help="Rank sessions too whose recorded reads the cache model does not reproduce (under 95 %).")
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Compare at most this many sessions.")] = None,
     prices: options.PricesFile = None,
     strict: options.Strict = False,
@@ -41,6 +44,7 @@ def compare(
     """What each strategy would have cost, and lost.
 
     Reads recorded transcripts and bills them anew under every strategy for shortening them.
+    Sessions whose recorded cache reads it cannot reproduce are shown, and not ranked.
     Without a PATH it looks where Claude Code, Codex and pi keep their sessions.
     """
     from holdfast.simulator.requests import KEEP_TAIL_TOKENS, CompareRequest
@@ -60,6 +64,7 @@ def compare(
         limit=limit,
         prices=prices,
         strict=strict,
+        any=untrusted,
     )
     found = run(replace(request, paths=tuple(paths or usual())))
     finish(found, json, sessions)
@@ -109,13 +114,14 @@ def finish(found: Comparison, json: str | None, sessions: bool) -> None:
 
     if json is not None:
         output.write_json(json, machine.comparison(found))
-    if found.total and json != output.STDIO:
+    compared = any(each.results for each in found.sessions)
+    if compared and json != output.STDIO:
         tables(found, sessions)
     if found.interrupted:
         for line in sentences.interruption(found):
             output.complain(line)
         raise typer.Exit(130)
-    if not found.total:
+    if not compared:
         why = list(sentences.in_full(found))
         for line in why[:FEW]:
             output.complain(line)
@@ -134,8 +140,11 @@ def tables(found: Comparison, sessions: bool) -> None:
     out = output.console()
     output.say(out, sentences.what_was_read(found), style="dim")
     output.say(out, sentences.how_it_was_computed(found), style="dim")
+    output.say(out, sentences.agreement(found), style="dim")
     compared = [each for each in found.sessions if each.results]
-    if sessions or 1 < len(compared) <= FEW:
+    if sessions or 1 < len(compared) <= FEW or not found.total:
         out.print(drawn.sessions_table(compared, out.width))
-    out.print(drawn.total_table(found, out.width))
+    if found.total:
+        out.print(drawn.total_table(found, out.width))
+    output.say(out, sentences.left_unranked(found))
     output.say(out, sentences.verdict(found), style="bold")

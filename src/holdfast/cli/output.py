@@ -82,9 +82,16 @@ def plain_width(columns: str) -> int:
 
 
 def say(out: Console, lines: Iterable[str], style: str = "") -> None:
-    """Lines of text as they are: a path in brackets is no markup."""
+    """Lines of text as they are: a path in brackets is no markup, and what a terminal breaks stays indented."""
+    from rich.padding import Padding
+    from rich.text import Text
+
     for line in lines:
-        out.print(line, style=style, markup=False, emoji=False)
+        text = line.lstrip(" ")
+        if out.soft_wrap or text == line:
+            out.print(line, style=style, markup=False, emoji=False)
+        else:
+            out.print(Padding(Text(text), (0, 0, 0, len(line) - len(text)), expand=False), style=style)
 
 
 def write_json(target: str, pieces: Iterable[str]) -> None:

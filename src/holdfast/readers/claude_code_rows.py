@@ -42,6 +42,8 @@ UNSEEN_ATTACHMENTS = frozenset({"hook_cancelled", "hook_system_message", "comman
 
 RESUME = "SessionStart:resume"
 """The hook that runs when the client is started anew on an earlier session."""
+NOT_ASKED = "No response requested."
+"""What the client then puts in for an answer that was never asked for."""
 
 
 class Is(Enum):
@@ -60,7 +62,7 @@ class Row:
 
     ``order`` is its place in the reading order, ``at`` POSIX seconds. ``call`` is the id of the response an assistant row belongs
     to. ``detail`` holds a boundary's metadata, or an assistant row's model, usage and stop reason. ``client`` is the version that wrote
-    it, ``thinks`` whether a user's row asked for thinking, ``resumes`` that a hook notes that the client was started anew on this session.
+    it, ``thinks`` whether a user's row asked for thinking, ``resumes`` that the client was started anew on this session.
     """
 
     order: int
@@ -140,7 +142,7 @@ class Rows:
         row = Row(len(self.all), record["uuid"], parent, self._chain(record, parent), Is.LINK, seconds(record.get("timestamp")))
         row.client = str(record.get("version") or "")
         row.thinks = _asks_for_thinking(record.get("thinkingMetadata"))
-        row.resumes = any(isinstance(part := record.get(key), dict) and part.get("hookName") == RESUME for key in ("attachment", "data"))
+        row.resumes = _resumes(record)
         if kind in ("user", "assistant"):
             _speak(row, record)
         elif kind == "attachment":
@@ -193,6 +195,18 @@ def _speak(row: Row, record: dict[str, Any]) -> None:
         row.kind, row.content = Is.ASSISTANT, content
         row.call = str(message.get("id") or record.get("requestId") or row.uuid)
         row.detail = {key: message.get(key) for key in ("model", "usage", "stop_reason")}
+
+
+def _resumes(record: Mapping[str, Any]) -> bool:
+    """Whether a line shows that the client was started anew on this session."""
+    if any(isinstance(part := record.get(key), dict) and part.get("hookName") == RESUME for key in ("attachment", "data")):
+        return True
+    message = record.get("message")
+    if not isinstance(message, dict) or message.get("model") != "<synthetic>":
+        return False
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [content]
+    return any((part.get("text") if isinstance(part, dict) else part) == NOT_ASKED for part in parts)
 
 
 def _asks_for_thinking(metadata: Any) -> bool:

@@ -207,8 +207,11 @@ def _parents_first(calls: Iterable[Call]) -> Iterator[Call]:
 
 
 def _has_words(row: Row) -> bool:
-    """Whether a user's row is or holds a text, and not tool results alone."""
-    return isinstance(row.content, str) or any(not isinstance(block, dict) or block.get("type") == "text" for block in row.content)
+    """Whether a user's row is a prompt of its own: a text, and no result that a text goes with."""
+    if isinstance(row.content, str):
+        return True
+    kinds = {block.get("type") if isinstance(block, dict) else "text" for block in row.content}
+    return "text" in kinds and "tool_result" not in kinds
 
 
 def _is_empty(block: Json) -> bool:

@@ -18,6 +18,32 @@ def usd(amount: Decimal) -> str:
     return f"${amount:.3f}" if size >= Decimal("0.1") else f"${amount:.4f}"
 
 
+def known(amount: Decimal, half: Decimal | None) -> str:
+    """Money with no digit that ``half``, half the width of its interval, leaves open: $29 of 29.18 give or take 2.6.
+
+    One figure of ``half`` is kept, two where the first is a 1. As ``usd`` has it where ``half`` is ``None`` or 0.
+    """
+    if not half:
+        return usd(amount)
+    first = half.adjusted()
+    place = first - 1 if half.scaleb(-first) < 2 else first
+    if amount:
+        place = min(place, amount.adjusted())  # one figure at least
+    most = len(usd(amount).partition(".")[2])
+    return f"${amount.quantize(Decimal(1).scaleb(max(place, -most))):,f}"
+
+
+def span(low: Decimal, high: Decimal) -> str:
+    """An interval of money with as many digits as it knows: 28 to 33 dollars, a dash between."""
+    half = (high - low) / 2
+    return f"{known(low, half)}{UNKNOWN}{known(high, half)}".replace("$", "")
+
+
+def tenths(part: int, whole: int) -> str:
+    """A share in tenths of a percent, rounded down: only all of it is 100.0 %. ``UNKNOWN`` of nothing."""
+    return f"{1000 * part // whole / 10:.1f} %" if whole else UNKNOWN
+
+
 def tokens(count: int) -> str:
     """A token count to three figures: 950, 1.52k, 15.2k, 152k, 1.52M."""
     if count < 1000:

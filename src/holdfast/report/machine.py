@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from holdfast.report.figures import iso
-from holdfast.simulator.results import Commit, Comparison, Recorded, ReplayedTurn, Result, SessionResult
+from holdfast.simulator.results import Agreement, Commit, Comparison, Recorded, ReplayedTurn, Result, SessionResult
 
-SETTINGS = ("model", "schedule", "ttl", "keep_tail_tokens", "prices_as_of")
+SETTINGS = ("model", "schedule", "ttl", "keep_tail_tokens", "prices_as_of", "any")
 
 
 def money(amount: Decimal) -> str:
@@ -30,10 +30,12 @@ def share(part: int, whole: int) -> float | None:
 
 def result(value: Result) -> dict[str, Any]:
     """R of the schema."""
-    kept, after = value.kept, value.kept_after
+    kept, after, interval = value.kept, value.kept_after, value.estimate.interval
     return {
         "strategy": value.strategy,
         "usd": money(value.usd),
+        "usd_low": None if interval is None else money(interval.low),
+        "usd_high": None if interval is None else money(interval.high),
         "usage": value.usage.as_dict(),
         "hit_rate": share(value.usage.read, value.usage.prompt),
         "peak_prompt_tokens": value.peak_prompt_tokens,
@@ -66,6 +68,14 @@ def recorded(value: Recorded | None) -> dict[str, Any] | None:
     return {"usage": value.usage.as_dict(), "usd": money(value.usd), "outputs_estimated": value.outputs_estimated}
 
 
+def agreement(value: Agreement | None) -> dict[str, Any] | None:
+    """How many recorded reads the cache model reproduces, ``None`` where no bill was recorded."""
+    if value is None:
+        return None
+    part = share(value.agree, value.checked)
+    return {"checked": value.checked, "agree": value.agree, "share": part, "trusted": value.trusted}
+
+
 def session(value: SessionResult) -> dict[str, Any]:
     """One session under every strategy."""
     return {
@@ -81,6 +91,8 @@ def session(value: SessionResult) -> dict[str, Any]:
         "exceeds_trigger": value.exceeds_trigger,
         "unlogged_calls": value.unlogged_calls,
         "unlogged_usd": money(value.unlogged_usd),
+        "provider": value.provider or None,
+        "agreement": agreement(value.agreement),
     }
 
 
@@ -91,8 +103,9 @@ def comparison(value: Comparison) -> Iterator[str]:
     for number, each in enumerate(value.sessions):
         yield f"{',' if number else ''}\n  {_text(session(each))}"
     lines = [{"path": each.path, "line": each.line, "why": each.why} for each in value.skipped]
-    total = ",\n  ".join(_text(result(each)) for each in value.total)
-    yield f'],\n "total": [\n  {total}],\n "skipped": {_text(lines)},\n "interrupted": {_text(value.interrupted)}}}\n'
+    total = ",".join(f"\n  {_text(result(each))}" for each in value.total)
+    yield f'],\n "total": [{total}],\n "ranked_sessions": {len(value.ranked)},\n'
+    yield f' "skipped": {_text(lines)},\n "interrupted": {_text(value.interrupted)}}}\n'
 
 
 def _text(value: object) -> str:

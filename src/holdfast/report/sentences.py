@@ -7,17 +7,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from holdfast.report.figures import change, percent, plural, tokens, usd
-from holdfast.report.tables import CONTROL, by_cost, recorded_total
+from holdfast.report.figures import change, known, percent, plural, tenths, tokens
+from holdfast.report.tables import CONTROL, DISTRUST, by_cost, cost, recorded_total
 from holdfast.schedule import TARGET_SHARE, TRIGGER_SHARE, TRIGGER_TOKENS
 from holdfast.simulator.results import Comparison, Result, SessionResult
 from holdfast.transcript import Skipped
+from holdfast.validation.results import TRUSTED
+from holdfast.validation.uncertainty import COVERED, Errors
 
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*\b(?!\.\d)")
 _ONE = re.compile(r"(?<![\d.,])1 turns\b")
 
 NOTABLE = 0.01
 """The share by which a strategy must keep more than the cheapest to be named beside it."""
+
+LEAST = f"{100 * TRUSTED:.0f} %"
+"""What must be reproduced of a session's recorded reads for it to be ranked."""
 
 NAMED = 3
 """How many places are named for each reason something was skipped; ``--json`` has them all."""
@@ -31,17 +36,17 @@ def verdict(comparison: Comparison) -> Iterator[str]:
         return
     best = ranked[0]
     if best is base or best.usd == base.usd:
-        yield f"Nothing beats leaving the history alone here: {usd(base.usd)}."
+        yield f"Nothing beats leaving the history alone here: {cost(base)}."
         return
     yield (
-        f"Cheapest: {best.strategy}, {usd(best.usd)} instead of {usd(base.usd)} with the history left alone ({change(best.usd, base.usd)})"
+        f"Cheapest: {best.strategy}, {cost(best)} instead of {cost(base)} with the history left alone ({change(best.usd, base.usd)})"
         f"{f'; of what turns after the first cut needed, {_still(best)} was still in the prompt' if best.kept_after.needed else ''}."
     )
     better = [each for each in ranked[1:] if each.usd < base.usd and _share(each) >= _share(best) + NOTABLE]
     if better:
         most = max(better, key=lambda each: (_share(each), -each.usd))
         saving = change(most.usd, base.usd)
-        yield f"Keeps most among the cheaper ones: {most.strategy}, {usd(most.usd)} ({saving}); {_still(most)} was still there."
+        yield f"Keeps most among the cheaper ones: {most.strategy}, {cost(most)} ({saving}); {_still(most)} was still there."
 
 
 def _share(each: Result) -> float:
@@ -107,8 +112,12 @@ def how_it_was_computed(comparison: Comparison) -> Iterator[str]:
     yield from _estimates(comparison)
     settings = comparison.settings
     yield from _schedule(settings)
-    yield "Caches are ideal: no entry is lost early, none is shared with other sessions but for what the record shows of the head."
+    yield (
+        "Caches with marks lose no entry early; those without read as much less than their ideal as was measured on average. "
+        "None is shared with other sessions but for what the record shows of the head."
+    )
     yield from _notes([each.notes for each in used])
+    yield from _range(comparison)
     if settings.get("prices_as_of"):
         yield f"Prices as of {settings['prices_as_of']}, in USD."
 
@@ -152,10 +161,10 @@ def _estimates(comparison: Comparison) -> Iterator[str]:
         yield f"The record holds no final output count for {turns}; those outputs are estimated from their text."
     unlogged = sum(each.unlogged_calls for each in used)
     if unlogged:
-        cost = sum((each.unlogged_usd for each in used), Decimal(0))
+        guessed = sum((each.unlogged_usd for each in used), Decimal(0))
         yield (
             f"Estimated and left out of every sum: {plural(unlogged, 'call')} that the recorded client must have made but did not log "
-            f"(its summaries), {usd(cost)}."
+            f"(its summaries), about {known(guessed, guessed / 4)}."
         )
     if any(each.model_calls for each in comparison.total):
         answer = comparison.settings.get("answer_tokens")
@@ -185,6 +194,68 @@ def _by_strategy(results: Sequence[Result]) -> Iterator[str]:
         named = ", ".join(f"{each.strategy} {count:,}{of[each.strategy]}" for each, count in counts if count)
         if named:
             yield f"{said}: {named}."
+
+
+def agreement(comparison: Comparison) -> Iterator[str]:
+    """How well the cache model reproduces the recorded bills of these very sessions, and where it does not."""
+    used, bad = comparison.compared, comparison.untrusted
+    checked, agree = (sum(getattr(each.agreement, name) for each in used if each.agreement) for name in ("checked", "agree"))
+    if checked:
+        whose = " of the recorded models" if comparison.settings.get("model") else ""
+        yield f"Recorded reads that the cache model{whose} reproduces: {agree:,} of {checked:,} ({tenths(agree, checked)})."
+    if bad:
+        be, their = ("is", "its") if len(bad) == 1 else ("are", "their")
+        why = f"the cache model reproduces less than {LEAST} of {their} recorded reads"
+        yield f"{plural(len(bad), 'session')} of {len(used):,} {be} not trustworthy ({DISTRUST}): {why}."
+    unbilled = sum(each.agreement is None for each in used)
+    if unbilled:
+        yield f"{plural(unbilled, 'session')} {'carries' if unbilled == 1 else 'carry'} no bill: nothing there could be checked."
+    single = sum(each.agreement is not None and not each.agreement.checked for each in used)
+    if single:
+        be = "is" if single == 1 else "are"
+        yield f"{plural(single, 'session')} {be} billed for first requests only, which nothing foretells: nothing there could be checked."
+
+
+def left_unranked(comparison: Comparison) -> Iterator[str]:
+    """What the ranking leaves out and how to have it, or that it has what is not trustworthy."""
+    bad = comparison.untrusted
+    if not bad:
+        return
+    if comparison.settings.get("any"):
+        yield f"Not trustworthy and ranked all the same (--any): {len(bad):,} of {plural(len(comparison.compared), 'session')}."
+    elif comparison.ranked:
+        yield f"Left out of this table as not trustworthy: {plural(len(bad), 'session')}; --any ranks all."
+    else:
+        yield (
+            f"Nothing is ranked: the cache model reproduces less than {LEAST} of the recorded reads of "
+            f"{'the session' if len(bad) == 1 else f'each of the {len(bad):,} sessions'}; --any ranks all the same."
+        )
+
+
+def _range(comparison: Comparison) -> Iterator[str]:
+    """What the intervals rest on, and what is not in them."""
+    parts = comparison.total[0].estimate.parts if comparison.total else ()
+    if not parts:
+        return
+    known_sets = [part.errors for part in parts if part.errors.measured]
+    if known_sets:
+        said = "; ".join(f"{_bounds(each)} ({_set(each)}: {plural(each.sessions, 'session')})" for each in known_sets)
+        yield f"{COVERED * 100:.0f} % range: so far lay the recorded bill of a session from the cost computed for it untouched: {said}."
+    for each in (part.errors for part in parts if not part.errors.measured):
+        yield f"Not measured for {_set(each)}: taken is the widest range measured elsewhere, {_bounds(each)}; it does not average out."
+    if known_sets and len(comparison.ranked) > 1:
+        yield "The errors of different sessions are taken to be independent, which makes the range of several narrower."
+    yield "Two strategies on the same sessions err alike: their difference is known better than either cost."
+    other = "another model would count and what " if comparison.settings.get("model") else ""
+    yield f"Not in the range: the error of what {other}shortened prompts weigh, an estimate that no bill has checked."
+
+
+def _set(errors: Errors) -> str:
+    return f"{errors.format}, {errors.provider}"
+
+
+def _bounds(errors: Errors) -> str:
+    return f"{change(1 + errors.low, Decimal(1))} to {change(1 + errors.high, Decimal(1))}"
 
 
 def interruption(comparison: Comparison) -> Iterator[str]:

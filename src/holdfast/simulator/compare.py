@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from holdfast.calibrate import weigh
 from holdfast.parallel import over_groups
 from holdfast.pricing import Prices
 from holdfast.readers import Failure, Group, discover, group, read_group
-from holdfast.simulator.judged import judge_session
+from holdfast.simulator.judged import agreement_of, judge_session
 from holdfast.simulator.replay import ANSWER_TOKENS, Conditions
 from holdfast.simulator.requests import CompareRequest, ReplayRequest
-from holdfast.simulator.results import Comparison, Result, SessionResult
+from holdfast.simulator.results import Comparison, Result, SessionResult, ranked
 from holdfast.strategies import named, registered
 from holdfast.tokens import Counter
 from holdfast.transcript import Skipped
@@ -71,14 +71,14 @@ def compare(request: CompareRequest, progress: Callable[[int, int], None] = lamb
     return Comparison(
         settings=_settings(request, conditions),
         sessions=sessions,
-        total=total(sessions),
+        total=total(ranked(sessions, request.any)),
         skipped=tuple(line for result in ordered for line in result.skipped),
         interrupted=interrupted,
     )
 
 
 def total(sessions: Iterable[SessionResult]) -> tuple[Result, ...]:
-    """Each strategy's results summed over all sessions, in the order of the first."""
+    """Each strategy's results summed over sessions, in the order of the first."""
     sums: dict[str, Result] = {}
     for session in sessions:
         for result in session.results:
@@ -99,7 +99,10 @@ def judge_group(files: Group, request: CompareRequest) -> Judged:
             continue
         skipped.extend(item.skipped)
         weighed = weigh(item, counter, model=request.model)
-        sessions.append(judge_session(weighed, strategies, conditions))
+        session = judge_session(weighed, strategies, conditions)
+        if session.results:
+            session = replace(session, agreement=agreement_of(item, conditions.prices))
+        sessions.append(session)
     return Judged(tuple(sessions), tuple(skipped))
 
 
@@ -117,4 +120,5 @@ def _settings(request: CompareRequest, conditions: Conditions) -> dict[str, str 
         "keep_tail_tokens": request.keep_tail_tokens,
         "prices_as_of": conditions.prices.as_of,
         "answer_tokens": ANSWER_TOKENS,
+        "any": request.any,
     }

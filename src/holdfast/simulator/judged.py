@@ -8,14 +8,16 @@ from decimal import Decimal
 
 from holdfast.calibrate import Weighed
 from holdfast.errors import IllegalPlan, InputError, UnknownModel
-from holdfast.pricing import cost
+from holdfast.pricing import Prices, cost
 from holdfast.scale import scale
 from holdfast.simulator.kept import Index, Judge
 from holdfast.simulator.replay import Conditions, Replay, Step, output_tokens, schedule_of
-from holdfast.simulator.results import Kept, Recorded, Result, SessionResult
+from holdfast.simulator.results import Agreement, Kept, Recorded, Result, SessionResult
 from holdfast.strategy import Strategy
 from holdfast.transcript import Transcript, Turn
 from holdfast.usage import Usage
+from holdfast.validation.check import check
+from holdfast.validation.uncertainty import Estimate, Uncertainty
 
 
 def judge_session(weighed: Weighed, strategies: Sequence[Strategy], conditions: Conditions) -> SessionResult:
@@ -42,8 +44,13 @@ def judge_session(weighed: Weighed, strategies: Sequence[Strategy], conditions: 
     exceeds = _exceeds(transcript, conditions)
     # Below the trigger nothing is ever touched: what one strategy sends there, all do.
     first = [judge(transcript, strategy, conditions, indexes) for strategy in (strategies if exceeds else strategies[:1])]
+    provider = conditions.prices.find(conditions.model or transcript.model).provider
+    errors = Uncertainty.load().errors(transcript.format, provider)
+    if errors is not None:
+        first = [replace(each, estimate=Estimate.of(each.usd, errors)) for each in first]
     return replace(
         outline,
+        provider=provider,
         recorded=recorded(transcript, conditions),
         results=tuple(first) if exceeds else tuple(replace(first[0], strategy=strategy.name) for strategy in strategies),
         exceeds_trigger=exceeds,
@@ -125,6 +132,16 @@ def recorded(transcript: Transcript, conditions: Conditions) -> Recorded | None:
         usage += whole
         usd += turn.charged if turn.charged is not None else cost(whole, price, turn.at)
     return Recorded(usage, usd, estimated) if billed else None
+
+
+def agreement_of(transcript: Transcript, prices: Prices) -> Agreement | None:
+    """How well a cache model reproduces a transcript's recorded reads; ``None`` where no bill was recorded, or for no model with a price.
+
+    The transcript is the one that was read, not weighed: weights are made to fit the bills. Recordings of whole requests are judged like
+    all others, by what their bills say of the cache; ``holdfast validate`` looks at their marks as well.
+    """
+    found = check(transcript, prices)
+    return None if found.skipped else Agreement(found.tally.checked, found.tally.agree)
 
 
 def _exceeds(transcript: Transcript, conditions: Conditions) -> bool:

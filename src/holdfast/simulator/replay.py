@@ -25,6 +25,8 @@ from holdfast.schedule import Schedule, Tariff, schedule_for
 from holdfast.strategy import Answer, Ask, Strategy
 from holdfast.transcript import Transcript, Turn
 from holdfast.usage import Usage
+from holdfast.validation.explicit import loses_messages
+from holdfast.validation.history import loads_tools
 from holdfast.wire import of
 
 WINDOW_TOKENS = 200_000
@@ -77,6 +79,15 @@ class _Lane:
     line: Line
     turns: int = 0
     last: Chain = field(default_factory=Chain)
+    before: Turn | None = None
+    loaded: bool = False
+    losses: int = 0
+
+    def meet(self, turn: Turn) -> None:
+        """What the client did before this turn that loses the cached messages is counted: it does so under every strategy."""
+        self.losses += loses_messages(self.before, turn, self.loaded)
+        self.loaded = self.loaded or loads_tools(turn.prompt.messages[-1])
+        self.before = turn
 
 
 class Replay:
@@ -90,7 +101,7 @@ class Replay:
         self._engines: dict[tuple[str, int], Engine] = {}
         self._caches: dict[str, Cache] = {}
         self._lanes: dict[str, _Lane] = {}
-        self._named: dict[tuple[Settings, str], Settings] = {}
+        self._named: dict[tuple[Settings, str, int], Settings] = {}
         self._ttl: dict[str, int] = {}
         self._clock = 0.0
 
@@ -109,7 +120,8 @@ class Replay:
         engine = self._engine(turn, price)
         lane = self._lane(turn, engine)
         cache = self._cache(price)
-        settings = self._settings(turn, price)
+        lane.meet(turn)
+        settings = self._settings(turn, price, lane.losses if isinstance(cache, AnthropicCache) else 0)
         self._warm_as_recorded(cache, lane, turn, settings, now)
         outcome = engine.step(lane.line, now, lambda ask, line: self._answer(ask, line, cache, settings, now), turn.prompt.marks)
         chain = outcome.chain
@@ -189,15 +201,16 @@ class Replay:
     def _cache(self, price: Price) -> Cache:
         known = self._caches.get(price.model)
         if known is None:
-            known = self._caches[price.model] = cache_for(price.provider, price.model, price.min_cacheable_tokens or 1024)
+            known = self._caches[price.model] = cache_for(price.provider, price.model, price.min_cacheable_tokens or 1024, losses=True)
         return known
 
-    def _settings(self, turn: Turn, price: Price) -> Settings:
-        """The settings of the turn's prompt under the name of the model that is billed."""
-        key = turn.prompt.settings, price.model
+    def _settings(self, turn: Turn, price: Price, losses: int) -> Settings:
+        """The settings of the turn's prompt under the name of the model that is billed; after a loss the messages are keyed apart."""
+        key = turn.prompt.settings, price.model, losses
         known = self._named.get(key)
         if known is None:
-            known = self._named[key] = replace(turn.prompt.settings, model=price.model)
+            other = (*turn.prompt.settings.other, ("losses", str(losses))) if losses else turn.prompt.settings.other
+            known = self._named[key] = replace(turn.prompt.settings, model=price.model, other=other)
         return known
 
     def _warm_as_recorded(self, cache: Cache, lane: _Lane, turn: Turn, settings: Settings, now: float) -> None:

@@ -21,6 +21,7 @@ class CompareRequest:
     tokens, or a share of the model's window where below 1; ``None`` leaves them to the schedule. ``ttl`` is the cache lifetime
     to write, ``None`` as recorded. ``jobs`` is the number of processes, 0 for one per core. ``limit``
     is the most sessions to read. ``prices`` is a file that overrides the built-in ones. ``strict`` makes a bad line an error.
+    ``any``: sessions whose recorded reads the cache model does not reproduce are ranked too.
     """
 
     paths: tuple[str, ...]
@@ -34,6 +35,7 @@ class CompareRequest:
     limit: int | None = None
     prices: Path | None = None
     strict: bool = False
+    any: bool = False
 
 
 @dataclass(frozen=True, slots=True)

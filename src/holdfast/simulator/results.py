@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from holdfast.transcript import Skipped
 from holdfast.usage import Usage
+from holdfast.validation.results import TRUSTED
+from holdfast.validation.uncertainty import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Result:
     """One strategy on one session (or on all): R of the output schema.
 
     ``kept`` counts all turns, ``kept_after`` those at which something had been cut from the lineage. ``unpaid_commits`` had not paid for
-    themselves when the session ended. ``waiting_turns`` went out above the trigger because nothing could be cut just then.
+    themselves when the session ended. ``waiting_turns`` went out above the trigger because nothing could be cut just then. ``estimate``
+    tells how far ``usd`` is known; it says nothing where nothing was measured.
     """
 
     strategy: str
@@ -55,6 +59,7 @@ class Result:
     kept_after: Kept = Kept()
     unpaid_commits: int = 0
     waiting_turns: int = 0
+    estimate: Estimate = field(default_factory=Estimate)
 
     def __add__(self, other: Result) -> Result:
         return replace(
@@ -74,6 +79,7 @@ class Result:
             kept_after=self.kept_after + other.kept_after,
             unpaid_commits=self.unpaid_commits + other.unpaid_commits,
             waiting_turns=self.waiting_turns + other.waiting_turns,
+            estimate=self.estimate + other.estimate,
         )
 
 
@@ -87,8 +93,30 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of a session's recorded requests, how many could be ``checked``, and for how many the cache model's read ``agree``s with the bill."""
+
+    checked: int = 0
+    agree: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """From 0 to 1; ``None`` where nothing could be checked."""
+        return self.agree / self.checked if self.checked else None
+
+    @property
+    def trusted(self) -> bool | None:
+        """Whether enough agree for what is computed from the session to be ranked; ``None`` where nothing could be checked."""
+        return None if self.share is None else self.share >= TRUSTED
+
+
+@dataclass(frozen=True, slots=True)
 class SessionResult:
-    """One session under every strategy. ``skipped`` says why nothing was computed, where so."""
+    """One session under every strategy. ``skipped`` says why nothing was computed, where so.
+
+    ``provider`` is whose cache was simulated. ``agreement`` is that of the recorded requests with the recorded model's cache, whatever
+    model is billed; ``None`` where no bill was recorded.
+    """
 
     path: str
     format: str
@@ -102,17 +130,47 @@ class SessionResult:
     exceeds_trigger: bool = False
     unlogged_calls: int = 0
     unlogged_usd: Decimal = Decimal(0)
+    provider: str = ""
+    agreement: Agreement | None = None
+
+    @property
+    def trusted(self) -> bool | None:
+        """Whether the cache model reproduces the recorded reads; ``None`` where nothing could be checked."""
+        return None if self.agreement is None else self.agreement.trusted
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything a ``compare`` run found out. ``interrupted`` is true where the user stopped it half-way."""
+    """Everything a ``compare`` run found out. ``interrupted`` is true where the user stopped it half-way.
+
+    ``total`` sums the ``ranked`` sessions only; it is empty where there is none.
+    """
 
     settings: dict[str, str | int | float | None]
     sessions: tuple[SessionResult, ...]
     total: tuple[Result, ...]
     skipped: tuple[Skipped, ...] = ()
     interrupted: bool = False
+
+    @property
+    def compared(self) -> tuple[SessionResult, ...]:
+        """The sessions that were not skipped."""
+        return tuple(each for each in self.sessions if each.skipped is None)
+
+    @property
+    def ranked(self) -> tuple[SessionResult, ...]:
+        """Those of them that ``total`` sums."""
+        return ranked(self.compared, bool(self.settings.get("any")))
+
+    @property
+    def untrusted(self) -> tuple[SessionResult, ...]:
+        """Those of them whose recorded reads the cache model does not reproduce, ranked or not."""
+        return tuple(each for each in self.compared if each.trusted is False)
+
+
+def ranked(sessions: Iterable[SessionResult], any_: bool) -> tuple[SessionResult, ...]:
+    """The sessions that may be ranked: nothing recorded speaks against them, or ``any_`` may be."""
+    return tuple(each for each in sessions if each.skipped is None and (any_ or each.trusted is not False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,14 +120,14 @@ class _Session:
         first, set_aside = as_billed
         if turn.charged is not None:
             self.charges += Charges(1, int(abs(turn.charged - listed) < PICODOLLAR))
-        # What was charged is the bill; a prediction is moved by as much as the two price lists differ.
+        # What was charged is the bill: a prediction is moved by as much as it differs from the list.
         recorded = listed if turn.charged is None else turn.charged
-        moved = recorded - listed
+        moved = predicted * recorded / listed if listed else predicted
         money = self.money
         self.money = Money(
             recorded=money.recorded + recorded,
-            predicted=money.predicted + (recorded if first else predicted + moved),
-            settled=money.settled + (recorded if set_aside else predicted + moved),
+            predicted=money.predicted + (recorded if first else moved),
+            settled=money.settled + (recorded if set_aside else moved),
             charged=money.charged or turn.charged is not None,
         )
 

@@ -18,8 +18,9 @@ _RUNS = frozenset({Kind.TOOL_USE, Kind.TOOL_RESULT})
 class Entry:
     """What one request left in the cache: ``tokens`` up to its last mark, behind block ``length`` of its prompt.
 
-    ``used`` is the last time it was written or read, ``lifetime`` in seconds, ``parent`` the entry it extends, ``mode`` what else
-    it is keyed by. An entry is ``gone`` once a request that should have read it did not.
+    ``used`` is the end of the last response to a request that wrote or read it, from which its ``lifetime`` counts (seconds);
+    ``written`` the start of the request that wrote it; ``parent`` the entry it extends, ``mode`` what else it is keyed by. An
+    entry is ``gone`` once a request that should have read it did not.
     """
 
     tokens: int
@@ -28,19 +29,20 @@ class Entry:
     lifetime: float
     parent: Entry | None = None
     mode: Hashable = None
+    written: float = 0.0
     gone: bool = False
 
     def alive(self, now: float) -> bool:
         """Whether it is still held, by the documented lifetime."""
         return not self.gone and now < self.used + self.lifetime
 
-    def found(self, now: float) -> None:
-        """It was read, so it was alive; with it every shorter prefix that still was."""
-        self.gone, self.used = False, now
+    def found(self, now: float, ended: float) -> None:
+        """A request from ``now`` to ``ended`` read it, so it was alive; with it every shorter prefix that still was."""
+        self.gone, self.used = False, max(self.used, ended)
         entry = self.parent
         while entry is not None:
             if entry.alive(now):
-                entry.used = now
+                entry.used = max(entry.used, ended)
             entry = entry.parent
 
     def behind(self, tokens: int) -> Entry | None:

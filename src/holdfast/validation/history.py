@@ -50,19 +50,18 @@ class Line:
     """The requests of one chain to one model.
 
     ``first`` is the first prompt's size, ``fresh`` the few tokens that lately stood behind the last mark; of messages behind it,
-    ``tail`` tokens were estimated and ``behind`` billed. The counts say how often what was seen: at users' turns an unlogged call had
-    ``extended`` the entry, or it was read ``whole``; after settings changed the messages were ``lost``, or ``kept``.
+    ``tail`` tokens were estimated and ``behind`` billed; ``ended`` is the end of the first response. After settings changed the
+    messages were ``lost`` so often, and so often ``kept``.
     """
 
     head: Head
     lifetime: float
     first: int
+    ended: float = 0.0
     loaded: bool = False
     fresh: int = 0
     tail: int = 0
     behind: int = 0
-    extended: int = 0
-    whole: int = 0
     lost: int = 0
     kept: int = 0
 
@@ -93,44 +92,42 @@ class History:
             return
         if usage.written:
             self.lifetime = HOUR if usage.write_1h >= usage.write_5m else MINUTES
-        line, before = self.line(sight), self.deepest(sight)
+        line, before, ended = self.line(sight), self.deepest(sight), max(sight.now, turn.ended or 0.0)
         if line is None:
-            line = self.lines[line_name(turn)] = self.agents[agent_name(turn)] = self._open(sight, usage)
+            line = self.lines[line_name(turn)] = self.agents[agent_name(turn)] = self._open(sight, usage, ended)
         else:
-            _learn_read(sight, usage, line, before)
+            _learn_read(sight, usage, (line, before), ended)
         line.loaded = line.loaded or loads_tools(turn.prompt.messages[-1])
         line.lifetime = self.lifetime if usage.written or not line.lifetime else line.lifetime
         line.fresh = usage.fresh if usage.fresh <= SLACK else line.fresh
         if held := usage.prompt if self._whole else usage.read + usage.written:
             lifetime = line.lifetime or MINUTES
             parent = None if before is None or before.gone else before
-            entry = Entry(held, sight.chain.length, sight.now, lifetime, parent, mode(turn))
+            entry = Entry(held, sight.chain.length, ended, lifetime, parent, mode(turn), sight.now)
             self._entries.setdefault(turn.model, Entries()).put(sight.chain, entry)
-            line.head.used, line.head.lifetime = sight.now, lifetime
+            line.head.used, line.head.lifetime = ended, lifetime
 
-    def _open(self, sight: Sight, usage: Usage) -> Line:
-        head = Head(round(0.9 * usage.prompt), sight.now, self.lifetime or MINUTES)
+    def _open(self, sight: Sight, usage: Usage, ended: float) -> Line:
+        head = Head(round(0.9 * usage.prompt), ended, self.lifetime or MINUTES)
         if self.lifetime >= HOUR:
             head.warm, head.cold = int(usage.read > 0), int(usage.read == 0)
         head.shown(usage.read)
-        return Line(head, self.lifetime, usage.prompt)
+        return Line(head, self.lifetime, usage.prompt, ended)
 
 
-def _learn_read(sight: Sight, usage: Usage, line: Line, before: Entry | None) -> None:
+def _learn_read(sight: Sight, usage: Usage, known: tuple[Line, Entry | None], ended: float) -> None:
+    line, before = known
     read_whole = before is not None and usage.read + slack(usage.prompt) >= before.tokens
     if before is not None and before.mode != mode(sight.turn) and before.alive(sight.now):
         line.kept += read_whole
         line.lost += not read_whole
     if before is not None and read_whole:
-        before.found(sight.now)
-        if sight.turn.prompt.messages[-1].is_plain_user:
-            line.extended += usage.read > before.tokens + 5
-            line.whole += usage.read <= before.tokens + 5
+        before.found(sight.now, ended)
         return
     if not line.head.lives(sight.now):
         line.head.warm += usage.read > 0
         line.head.cold += usage.read == 0
-    late = before is not None and before.alive(sight.now) and sight.now - before.used <= LATE_SECONDS and before.behind(usage.read)
+    late = before is not None and before.alive(sight.now) and sight.now - before.written <= LATE_SECONDS and before.behind(usage.read)
     if before is not None and not late:
         before.lose(usage.read + SLACK)
         line.head.shown(usage.read if before.behind(usage.read) is None else 0)

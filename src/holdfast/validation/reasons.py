@@ -62,7 +62,7 @@ class Facts:
     """What the record says about one disagreement: the request, its bill, and what stood in the cache before it.
 
     ``before`` is the request before on the same chain, ``entry`` the deepest entry of this prompt as it was then (copied), ``idle``
-    the seconds since its last use.
+    the seconds since the end of its last use, ``age`` those since it began to be written.
     """
 
     sight: Sight
@@ -73,6 +73,7 @@ class Facts:
     entry: Entry | None
     alive: bool
     idle: float
+    age: float
     step: int
 
     @property
@@ -121,7 +122,8 @@ class Explainer:
             line=line,
             entry=entry,
             alive=entry is not None and entry.alive(sight.now),
-            idle=sight.now - entry.used if entry is not None else sight.now - line.head.used if line else float("inf"),
+            idle=max(0.0, sight.now - (entry.used if entry is not None else line.head.used if line else float("-inf"))),
+            age=sight.now - entry.written if entry is not None else float("inf"),
             step=self._step,
         )
         for reason, look in _LOOKED_FOR:
@@ -158,7 +160,7 @@ def _unlogged(facts: Facts) -> str:
     if not facts.alive and not entry.gone and facts.read + facts.slack >= entry.tokens:
         return f"read {facts.read:,} after {facts.idle:.0f} s idle, lifetime {entry.lifetime:.0f} s: something used it in between"
     shrank = entry.tokens > facts.sight.prompt_tokens + facts.slack  # then no logged request has left what it begins with
-    if facts.read > (facts.predicted if shrank else entry.tokens) + facts.slack:
+    if facts.read > (facts.predicted + facts.slack if shrank else entry.tokens):  # what was left is known to the token
         return f"read {facts.read:,}, but the logged requests left {entry.tokens:,}; at a user's turn, {facts.idle:.0f} s idle"
     return ""
 
@@ -195,13 +197,14 @@ def _changed_settings(before: Turn, now: Turn) -> Iterator[str]:
 
 
 def _noted(facts: Facts) -> str:
-    sign = next((sign for sign in ("compacted", "old tool results cleared", "resumed") if sign in facts.turn.signs), "")
+    resumed = ("resumed",) if facts.alive else ()  # after its lifetime it would not have been read by who went on either
+    sign = next((sign for sign in ("compacted", "old tool results cleared", *resumed) if sign in facts.turn.signs), "")
     return f"the client notes: {sign}" if sign else ""
 
 
 def _rewritten(facts: Facts) -> str:
     before = facts.before.usage if facts.before is not None else None
-    if before is None or facts.before is None:
+    if before is None or facts.before is None or not before.read + before.written:
         return ""
     if facts.sight.prompt_tokens + facts.slack < before.read + before.written:
         stripped = facts.at_user and not keeps_thinking(facts.turn.model)
@@ -229,10 +232,10 @@ def _lifetime_passed(facts: Facts) -> str:
 
 def _late(facts: Facts) -> str:
     entry = facts.entry
-    if entry is None or not facts.alive or facts.idle > LATE_SECONDS:
+    if entry is None or not facts.alive or facts.age > LATE_SECONDS:
         return ""
     older = next((older for older in _parents(entry) if 0 <= older.tokens - facts.read < max(facts.step, 1)), None)
-    return f"read exactly an earlier entry; the newest was {facts.idle:.1f} s old" if older is not None else ""
+    return f"read exactly an earlier entry; the newest was {facts.age:.1f} s old" if older is not None else ""
 
 
 def _lost(facts: Facts) -> str:
@@ -262,7 +265,7 @@ _LOOKED_FOR: tuple[tuple[Reason, Callable[[Facts], str]], ...] = (
 """Where evidence is looked for, the most particular first: what stands above excludes what stands below."""
 
 
-_PROMISED = frozenset({Reason.UNLOGGED_CALL, Reason.PROVIDER_LOST, Reason.LIFETIME_CLASS, Reason.LIFETIME_PASSED})
+_PROMISED = frozenset({Reason.UNLOGGED_CALL, Reason.PROVIDER_LOST, Reason.LIFETIME_CLASS, Reason.LIFETIME_PASSED, Reason.HEAD_SHARED})
 """Reasons that rest on what a provider promises of marks and lifetimes: where it promises nothing, they cannot be shown."""
 
 
