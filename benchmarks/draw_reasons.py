@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,10 @@ def given(folder: str) -> list[dict[str, Any]]:
 
 
 def drawn(folder: str) -> list[dict[str, Any]]:
-    """The sample, in the order of the paths."""
-    rows = given(folder)
-    chosen = random.Random(SEED).sample(range(len(rows)), min(DRAWN, len(rows)))
-    return [rows[place] for place in sorted(chosen)]
+    """The sample, in the order of the paths: those first by a hash of what was disagreed about, so that a copied session counts once."""
+    rows = {(row["turn"], row["prompt_tokens"], row["read_recorded"], row["reason"]): row for row in given(folder)}
+    ranked = sorted(rows, key=lambda key: sha256(f"{SEED} {key}".encode()).digest())
+    return sorted((rows[key] for key in ranked[:DRAWN]), key=lambda row: (row["path"], row["turn"]))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_only_all_is_a_hundred_percent(part: int, whole: int) -> None:
 def test_token_counts_have_three_figures(count: int) -> None:
     """A token count is within half a percent of the truth and no longer than it needs to be."""
     shown = figures.tokens(count)
-    value = float(shown.rstrip("kM")) * {"k": 1e3, "M": 1e6}.get(shown[-1], 1)
+    value = float(shown.rstrip("kMB")) * {"k": 1e3, "M": 1e6, "B": 1e9}.get(shown[-1], 1)
     assert value == pytest.approx(count, rel=0.006)
     assert len(shown) <= 6 or count > 10**9
 

@@ -46,7 +46,7 @@ def checked(folder: Path, rows: Sequence[Row | str]) -> ValidatedSession:
     """A log of these rows, checked."""
     path = folder / "log.jsonl"
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
-    return check_file(path, "request-log", PRICES)
+    return check_file(path, "request-log", PRICES)[0]
 
 
 FIRST = call(0, bill(12, write=2_000))
@@ -145,7 +145,7 @@ def test_bills_without_bodies_and_bodies_without_bills_are_told(tmp_path: Path) 
 def test_a_log_without_any_bill_is_skipped(tmp_path: Path) -> None:
     """Requests alone give nothing to compare with."""
     session = checked(tmp_path, [{"request": row["request"]} for row in RIGHT])
-    assert session.skipped == "no call in it was billed anything of a cache"
+    assert session.skipped == "no call in it has a bill that says what was read"
     assert (session.tally.requests, session.money) == (0, None)
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_log_is_skipped_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "tape.yaml"
     path.write_text("interactions: [\n")
     for kind in sorted(FORMATS):
-        session = check_file(path, kind, PRICES)
+        session = check_file(path, kind, PRICES)[0]
         assert session.skipped
         assert session.tally.requests == 0
         with pytest.raises(InputError):
@@ -178,3 +178,26 @@ def test_a_log_is_checked_call_by_call_as_its_pairs_say(tmp_path: Path) -> None:
     assert session.tally.checked == sum(not pair.first for pair in pairs)
     assert [each.turn for each in session.disagreements] == [pair.index for pair in pairs if not pair.agrees]
     assert validate(ValidateRequest((str(tmp_path / "log.jsonl"),), jobs=1)).sessions == (session,)
+
+
+def test_what_an_unbilled_request_wrote_is_not_others(tmp_path: Path) -> None:
+    """A read that only an earlier request without a bill explains is not another session's; and a bill that cannot be is none."""
+    one, two = {"role": "user", "content": "first"}, {"role": "assistant", "content": "yes"}
+    three = {"role": "user", "content": "then " * 900}
+    wrong = {**bill(9, read=2_000, write=-5)}
+    rows = [call(0, bill(12, write=2_000), messages=[one])]
+    rows.append(call(1, wrong, messages=[one, two, three]))
+    mark = {"role": "user", "content": [{"type": "text", "text": "more", "cache_control": {"type": "ephemeral"}}]}
+    rows.append(call(2, bill(9, read=2_950, write=60), messages=[one, two, three, {**two}, mark]))
+    session = checked(tmp_path, rows)
+    assert any("is negative" in note for note in session.notes)
+    assert [(each.turn, each.explanation.evidence) for each in session.disagreements] == [(2, "unbilled before")]
+
+
+def test_calls_out_of_order_are_taken_by_their_start(tmp_path: Path) -> None:
+    """The order of the lines makes no difference but for a note; each call keeps its place in the file."""
+    rows = [FIRST, call(1, bill(12, read=2_000)), call(2, bill(12, read=2_000))]
+    straight, turned = checked(tmp_path, rows), checked(tmp_path, rows[::-1])
+    assert (straight.tally, straight.money) == (turned.tally, turned.money)
+    assert any("out of order" in note for note in turned.notes)
+    assert not any("out of order" in note for note in straight.notes)

@@ -274,21 +274,21 @@ def test_models_that_drop_thinking_say_so() -> None:
 @pytest.mark.parametrize(
     ("step", "apart", "reason"),
     [
-        (128, 128, Reason.ROUNDING),
-        (128, -128, Reason.ROUNDING),
-        (128, 129, Reason.UNEXPLAINED),
-        (128, 0, Reason.UNEXPLAINED),
-        (64, 128, Reason.UNEXPLAINED),
+        (2_200, 2_200, Reason.ROUNDING),
+        (2_200, 2_201, Reason.UNEXPLAINED),
+        (2_200, 4_400, Reason.UNEXPLAINED),
+        (1_980, 1_980, Reason.UNEXPLAINED),
         (1, 1, Reason.UNEXPLAINED),
     ],
 )
-def test_rounding_is_less_than_a_step(step: int, apart: int, reason: Reason) -> None:
-    """A difference of at most one step of the provider's counting is rounding; where it counts single tokens, nothing is."""
+def test_rounding_is_one_step_at_its_edge(step: int, apart: int, reason: Reason) -> None:
+    """One step apart is rounding where what was left ends within two tokens of a step's edge; single tokens are not rounded."""
     explainer = Explainer(step, best_effort=True)
-    *before, (sight, turn) = sights(recorded([*BEGUN, Step(read=9_000)]))
+    *before, (sight, turn) = sights(recorded([*BEGUN, Step(read=19_800)]))
     for one, told in before:
         explainer.learn(one, told)
-    usage = Usage(read=9_000 + apart)
+    assert before[-1][0].prompt_tokens == 22_000
+    usage = Usage(read=19_800 + apart)
     assert explainer.explain(sight, turn, Prediction(usage, usage, "")).reason is reason
 
 

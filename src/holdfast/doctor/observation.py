@@ -217,7 +217,7 @@ def _usage(raw: Any, dialect: Dialect) -> tuple[Usage | None, tuple[str, ...]]:
     total = _whole(raw, "input_tokens", "prompt_tokens")
     if any(value < 0 for value in [*reads, *total, *_whole(raw, "cache_creation_input_tokens"), *_whole(details, "cache_write_tokens")]):
         return None, ("usage with a negative count",)
-    if not reads and not _whole(raw, "cache_creation_input_tokens"):
+    if not reads:
         return None, ("usage that does not say how much was read",)
     if "prompt_cache_hit_tokens" in raw:
         additive, usage = False, from_deepseek(raw)

@@ -118,7 +118,12 @@ def examine_group(files: Group, request: DoctorRequest) -> tuple[list[Examined],
     skipped: list[Skipped] = []
     kinds = {path: kind_of(path) for path in files.paths}
     found = [_of_exchanges(path, kind, prices, request.strict) for path, kind in kinds.items() if kind in FORMATS]
-    rest = tuple(path for path, kind in kinds.items() if kind not in FORMATS)
+    traces = [path for path, kind in kinds.items() if kind == "blocks"]
+    found += [
+        Examined(str(path), "block hashes", skipped="it holds hashes of blocks and no bill: `holdfast validate` measures it")
+        for path in traces
+    ]
+    rest = tuple(path for path, kind in kinds.items() if kind not in FORMATS and kind != "blocks")
     for item in read_group(Group(rest, files.size), strict=request.strict) if rest else ():
         if isinstance(item, Failure):
             found.append(Examined(item.path, "", skipped=item.why))

@@ -28,6 +28,8 @@ def excluded(case: Case) -> tuple[str, ...]:
         said = ["bytes: tools and system prompt are not recorded, so a change of them cannot be excluded; the messages are the same"]
     if gap is None:
         said.append("lifetime: not known, no times are recorded")
+    elif case.lifetime == float("inf"):
+        said.append(f"lifetime: none is known of this provider; {duration(gap)} since the prefix was used")
     else:
         said.append(f"lifetime: {duration(gap)} since the prefix was used, of {duration(case.lifetime)}")
     if case.now.obs.account and source.obs.account:

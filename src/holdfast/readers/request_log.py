@@ -43,11 +43,11 @@ from holdfast.readers import lines
 from holdfast.readers.fields import Notes
 from holdfast.readers.request_log_lines import exchange_of, is_bare, is_bill, is_envelope
 from holdfast.readers.request_log_rows import once
-from holdfast.readers.request_log_turns import transcripts_of
+from holdfast.readers.request_log_turns import dialect_of, transcripts_of
 from holdfast.readers.sample import Sample
-from holdfast.transcript import Transcript
+from holdfast.transcript import Skipped, Transcript
 
-__all__ = ["NAME", "exchanges", "read", "sniff", "transcripts_of"]
+__all__ = ["NAME", "dialect_of", "exchanges", "logged", "read", "sniff", "transcripts_of"]
 
 NAME = "request-log"
 
@@ -75,7 +75,13 @@ def exchanges(path: Path, *, strict: bool = False) -> list[Exchange]:
 
     Rows of one response are put together. Lines that are none are left out; with ``strict`` the first raises ``Unreadable``.
     """
-    return once(_exchanges(path, Notes(str(path), strict)))
+    return logged(path, strict=strict)[0]
+
+
+def logged(path: Path, *, strict: bool = False) -> tuple[list[Exchange], tuple[Skipped, ...]]:
+    """The exchanges, and the lines that are none with the reason."""
+    notes = Notes(str(path), strict)
+    return once(_exchanges(path, notes)), tuple(notes.skipped)
 
 
 def read(path: Path, *, strict: bool = False) -> list[Transcript]:

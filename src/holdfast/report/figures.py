@@ -45,10 +45,10 @@ def tenths(part: int, whole: int) -> str:
 
 
 def tokens(count: int) -> str:
-    """A token count to three figures: 950, 1.52k, 15.2k, 152k, 1.52M."""
+    """A token count to three figures: 950, 1.52k, 15.2k, 152k, 1.52M, 1.52B."""
     if count < 1000:
         return str(count)
-    value, unit = (count / 1000, "k") if count < 999_500 else (count / 1e6, "M")
+    value, unit = (count / 1000, "k") if count < 999_500 else (count / 1e6, "M") if count < 999_500_000 else (count / 1e9, "B")
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:.{digits}f}{unit}"
 

@@ -11,6 +11,8 @@ from holdfast.errors import InputError, UnknownModel
 from holdfast.exchange import Exchange
 from holdfast.pricing import Prices, cost
 from holdfast.readers import cassette, request_log
+from holdfast.readers.faults import Faults
+from holdfast.transcript import Skipped
 from holdfast.validation.history import slack
 from holdfast.validation.pairs import Pair, check_exchanges
 from holdfast.validation.pairs_rules import Rule
@@ -32,23 +34,59 @@ REASONS = {
 """What each rule that a provider did not keep to is in the closed list; all others stay unexplained there, and are named as evidence."""
 
 
-def check_file(path: Path, kind: str, prices: Prices, *, strict: bool = False) -> ValidatedSession:
-    """All calls of one file. What cannot be read, or has no bill, is said in ``skipped`` and ``notes``."""
+def check_file(path: Path, kind: str, prices: Prices, *, strict: bool = False) -> tuple[ValidatedSession, tuple[Skipped, ...]]:
+    """All calls of one file by their start, and the lines of it that are none.
+
+    What cannot be read, has no bill, or one that cannot be, is said in ``skipped`` and ``notes``. A call counts as checked unless it is the
+    first to its cache: with whole requests on record, what a new conversation shares with earlier ones is known.
+    """
+    skipped: tuple[Skipped, ...] = ()
     try:
-        calls = cassette.exchanges(path) if kind == "cassette" else request_log.exchanges(path, strict=strict)
+        if kind == "cassette":
+            calls = cassette.exchanges(path)
+        else:
+            calls, skipped = request_log.logged(path, strict=strict)
     except InputError as error:
         if strict:
             raise
-        return ValidatedSession(str(path), kind, "", "", skipped=str(error))
-    pairs = check_exchanges(str(path), calls)
+        return ValidatedSession(str(path), kind, "", "", skipped=str(error)), skipped
+    faults = Faults()
+    if kind != "cassette":
+        calls = [_true(call, faults) for call in calls]
+    order = _by_start(calls)
+    found = check_exchanges(str(path), [calls[place] for place in order])
+    pairs = [replace(pair, index=order[pair.index]) for pair in found]
     model = Counter(call.model for call in calls if call.model).most_common(1)
-    outline = ValidatedSession(str(path), kind, "", model[0][0] if model else "", notes=tuple(_notes(calls, pairs)))
-    return _judged(outline, calls, pairs, prices)
+    notes = (*_notes(calls, pairs), *faults.notes())
+    if order != list(range(len(calls))):
+        notes = (*notes, "The calls stand out of order, or the clock jumped: they are taken by their start.")
+    outline = ValidatedSession(str(path), kind, "", model[0][0] if model else "", notes=notes)
+    return _judged(outline, calls, pairs, prices), skipped
+
+
+def _true(call: Exchange, faults: Faults) -> Exchange:
+    """The call, without its bill where that cannot be."""
+    raw = call.response.get("usage")
+    if raw is None or not call.body or faults.billed(raw, f"L{call.line}", request_log.dialect_of(call)) is not None:
+        return call
+    return replace(call, response={key: value for key, value in call.response.items() if key != "usage"})
+
+
+def _by_start(calls: Sequence[Exchange]) -> list[int]:
+    """The places of the calls by their start; as in the file where one has none."""
+    places = list(range(len(calls)))
+    if any(call.at is None for call in calls):
+        return places
+    return sorted(places, key=lambda place: calls[place].at or 0.0)
 
 
 def _judged(outline: ValidatedSession, calls: Sequence[Exchange], pairs: Sequence[Pair], prices: Prices) -> ValidatedSession:
     if not pairs:
-        return replace(outline, skipped="no call in it was billed anything of a cache")
+        bodies = any(call.body for call in calls)
+        why = (
+            "no call in it has a bill that says what was read" if bodies else "it holds nothing but bills without bodies"
+        )
+        return replace(outline, skipped=why)
     tally, money = Tally(requests=len(pairs)), Money()
     wrong: list[Disagreement] = []
     for pair in pairs:
@@ -108,7 +146,13 @@ def _notes(calls: Sequence[Exchange], pairs: Sequence[Pair]) -> list[str]:
     billed = {pair.index for pair in pairs}
     bills = sum(not call.body for call in calls)
     without = sum(bool(call.body) and index not in billed for index, call in enumerate(calls))
+    providers = Counter(pair.provider for pair in pairs)
     return [
+        *(
+            [f"Calls to several providers: {', '.join(f'{name} {count}' for name, count in providers.most_common())}."]
+            if len(providers) > 1
+            else []
+        ),
         *([f"{bills} bills without a body: there is nothing to predict them from."] if bills else []),
         *([f"{without} requests without a bill of a cache."] if without else []),
     ]

@@ -104,6 +104,7 @@ class _Lane:
     minimum: int
     known: dict[bytes, int] = field(default_factory=dict)
     past: list[_Past] = field(default_factory=list)
+    unbilled: list[list[bytes]] = field(default_factory=list)
 
     @property
     def marks(self) -> bool:
@@ -147,9 +148,11 @@ class _Recording:
         before = self.stored.get(str(exchange.body.get("previous_response_id")), [])
         blocks, bill = asked(exchange, before), bill_of(exchange)
         self._store(exchange, before)
+        lane = self._lane(exchange)
+        if blocks is not None and bill is None:
+            lane.unbilled.append(blocks.chain.ids)
         if blocks is None or bill is None:
             return None
-        lane = self._lane(exchange)
         call = _Call(exchange, lane, blocks, bill, self._request(blocks, bill, lane))
         prediction = self._predicted(call)
         pair = self._judged(index, call, prediction)
@@ -235,6 +238,7 @@ class _Recording:
             settings=call.request.settings,
             route=_route(call.exchange),
             earlier=[_earlier(past, call.request, lane) for past in lane.past],
+            unbilled=max((call.request.chain.tokens(shared(ids, call.request.chain.ids)) for ids in lane.unbilled), default=0),
         )
 
     def _learn(self, call: _Call) -> None:

@@ -21,6 +21,8 @@ class Rule(StrEnum):
     WARM_BEFORE = "warm_before"
     """More was read than any earlier request of the recording had sent: an entry from before the recording (earlier runs of the same test,
     or other users of a prompt that the provider itself puts in front). No rule is broken, the recording does not begin cold."""
+    UNBILLED_BEFORE = "unbilled_before"
+    """So much had been sent by an earlier request of the recording whose bill is not in it: what that wrote is not known."""
     SERVER_TOOL_LOOP = "server_tool_loop"
     """The provider ran its own tools, asked the model again each time, and billed the sum: the read is not that of the request sent, or
     it is of what such requests of an earlier call had written. Anthropic documents it (*Prompt caching*, 2026-08-21), OpenAI bills so."""
@@ -91,6 +93,7 @@ class Disagreement:
     ``exact``: the size of the predicted boundary was billed before, it is no estimate; ``at_known``: that of the recorded one was.
     ``minimum`` is the provider's documented one (0: none). ``inner`` is how many requests the bill may add up. ``marks``: the cache goes
     by marks. ``published``: there are rules to go by. ``units``: prefixes count only as whole earlier prompts.
+    ``unbilled`` is what the longest earlier request without a bill has in common with this one.
     """
 
     predicted: int
@@ -106,6 +109,7 @@ class Disagreement:
     settings: Settings
     route: str
     earlier: Sequence[Earlier]
+    unbilled: int = 0
 
     @property
     def longest(self) -> int:
@@ -139,7 +143,7 @@ def _read_more(case: Disagreement) -> Rule | None:
     if any(one.whole and one.prompt < case.recorded <= one.prompt + one.output + SLACK for one in case.earlier):
         return Rule.OWN_OUTPUT_READ
     if case.recorded > case.longest + (SLACK if case.longest else 0):
-        return Rule.WARM_BEFORE
+        return Rule.UNBILLED_BEFORE if case.unbilled > case.longest else Rule.WARM_BEFORE
     if not case.published:
         return Rule.UNPUBLISHED
     held = [one for one in case.earlier if case.recorded <= one.tokens + SLACK]

@@ -13,7 +13,7 @@ from enum import StrEnum
 from holdfast.families import keeps_thinking
 from holdfast.transcript import Turn
 from holdfast.validation.entries import Entry
-from holdfast.validation.history import HOUR, LATE_SECONDS, History, Line, loads_tools, mode, slack
+from holdfast.validation.history import HOUR, LATE_SECONDS, MINUTES, History, Line, loads_tools, mode, slack
 from holdfast.validation.sight import Prediction, Sight
 
 
@@ -33,14 +33,14 @@ class Reason(StrEnum):
     LIFETIME_PASSED = "lifetime passed"
     """The pause since the last use was longer than the lifetime written, and what was read is not what was left."""
     LATE = "late visibility"
-    """Exactly an earlier entry was read, seconds after the newest one was written: it could not be read yet."""
+    """Exactly an earlier entry was read, seconds after all newer ones were written: they could not be read yet."""
     PROVIDER_LOST = "provider lost the entry"
     """Nothing was read inside a tool loop, though the same prefix had been used within its lifetime and the record shows no change.
 
     At a user's turn the client may have been restarted with another head: then a total loss is no evidence.
     """
     ROUNDING = "rounding"
-    """The difference is less than the provider's unit of counting."""
+    """One unit of counting apart, where what was left ends within a token or two of a unit's edge."""
     UNEXPLAINED = "unexplained"
     """The record holds no evidence."""
 
@@ -75,6 +75,7 @@ class Facts:
     idle: float
     age: float
     step: int
+    best_effort: bool
 
     @property
     def read(self) -> int:
@@ -125,6 +126,7 @@ class Explainer:
             idle=max(0.0, sight.now - (entry.used if entry is not None else line.head.used if line else float("-inf"))),
             age=sight.now - entry.written if entry is not None else float("inf"),
             step=self._step,
+            best_effort=self._best_effort,
         )
         for reason, look in _LOOKED_FOR:
             if reason in _PROMISED and self._best_effort:
@@ -180,11 +182,9 @@ def _head_changed(facts: Facts) -> str:
 def _settings_changed(facts: Facts) -> str:
     if facts.before is None or mode(facts.before) == mode(facts.turn):
         return ""
-    left = facts.entry.tokens if facts.entry is not None else float("inf")
-    if facts.read >= left:
+    if facts.read > facts.predicted + facts.slack or (facts.entry is not None and facts.read >= facts.entry.tokens):
         return ""  # nothing was lost by it
-    kept = facts.read + facts.slack >= left
-    return "settings: " + ", ".join(_changed_settings(facts.before, facts.turn)) + ("; the messages were read all the same" if kept else "")
+    return "settings: " + ", ".join(_changed_settings(facts.before, facts.turn))
 
 
 def _changed_settings(before: Turn, now: Turn) -> Iterator[str]:
@@ -206,6 +206,8 @@ def _rewritten(facts: Facts) -> str:
     before = facts.before.usage if facts.before is not None else None
     if before is None or facts.before is None or not before.read + before.written:
         return ""
+    if facts.best_effort and facts.idle > MINUTES:
+        return ""  # after such a pause the rewrite is not needed to explain a loss
     if facts.sight.prompt_tokens + facts.slack < before.read + before.written:
         stripped = facts.at_user and not keeps_thinking(facts.turn.model)
         what = "; the model drops earlier thinking at a user's turn" if stripped else ""
@@ -234,8 +236,12 @@ def _late(facts: Facts) -> str:
     entry = facts.entry
     if entry is None or not facts.alive or facts.age > LATE_SECONDS:
         return ""
-    older = next((older for older in _parents(entry) if 0 <= older.tokens - facts.read < max(facts.step, 1)), None)
-    return f"read exactly an earlier entry; the newest was {facts.age:.1f} s old" if older is not None else ""
+    for older in _parents(entry):
+        if 0 <= older.tokens - facts.read < max(facts.step, 1):
+            return f"read exactly an earlier entry; the newest was {facts.age:.1f} s old"
+        if facts.sight.now - older.written > LATE_SECONDS:
+            return ""  # that one could have been read, and was passed over
+    return ""
 
 
 def _lost(facts: Facts) -> str:
@@ -245,8 +251,15 @@ def _lost(facts: Facts) -> str:
 
 
 def _rounding(facts: Facts) -> str:
-    apart = abs(facts.read - facts.predicted)
-    return f"{apart} tokens apart, counted in steps of {facts.step}" if 0 < apart <= facts.step and facts.step > 1 else ""
+    """A step apart, where the step ends within two tokens of what the request before had left: a token or so decides."""
+    before = facts.before.usage if facts.before is not None else None
+    if before is None or facts.step == 1 or abs(facts.read - facts.predicted) != facts.step or facts.read == before.read:
+        return ""
+    for end in (before.prompt, before.prompt + before.output):
+        near = {(end + by) // facts.step * facts.step for by in (-2, -1, 1, 2)}
+        if facts.read in near and end // facts.step * facts.step != facts.read:
+            return f"{facts.step} tokens apart, counted in steps of {facts.step}; {end:,} tokens were left, within two of the step's edge"
+    return ""
 
 
 _LOOKED_FOR: tuple[tuple[Reason, Callable[[Facts], str]], ...] = (

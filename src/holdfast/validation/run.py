@@ -83,7 +83,11 @@ def check_group(files: Group, request: ValidateRequest) -> Checked:
     skipped: list[Skipped] = []
     kinds = {path: kind_of(path) for path in files.paths}
     traces = tuple(path for path, kind in kinds.items() if kind == "blocks")
-    sessions += [check_file(path, kind, prices, strict=request.strict) for path, kind in kinds.items() if kind in FORMATS]
+    for path, kind in kinds.items():
+        if kind in FORMATS:
+            session, lines = check_file(path, kind, prices, strict=request.strict)
+            sessions.append(session)
+            skipped += lines
     rest = tuple(path for path, kind in kinds.items() if kind != "blocks" and kind not in FORMATS)
     for item in read_group(Group(rest, files.size), strict=request.strict) if rest else ():
         if isinstance(item, Failure):
