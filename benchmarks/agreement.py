@@ -38,6 +38,14 @@ def percent(value: float | None, sign: str = "") -> str:
     return DASH if value is None else f"{100 * value:{sign}.1f} %".replace("-", "\N{MINUS SIGN}")
 
 
+def points(value: float | None) -> str:
+    """A difference of two shares in percentage points; what rounds to nothing has no sign."""
+    if value is None:
+        return DASH
+    text = f"{100 * value:+.1f}"
+    return f"{'0.0' if text in ('+0.0', '-0.0') else text} points".replace("-", "\N{MINUS SIGN}")
+
+
 def of(part: int, whole: int) -> str:
     """A share of a count."""
     return percent(part / whole) if whole else DASH
@@ -60,7 +68,7 @@ def row(each: dict[str, Any]) -> str:
     """One set."""
     name = f"{each['format']} ({each['provider']})" if each["provider"] else each["format"]
     charged = f"{each['charged_equal']:,} of {each['charged']:,}" if each["charged"] else DASH
-    bias = DASH if each["cached_share_bias"] is None else f"{100 * each['cached_share_bias']:+.1f} points".replace("-", "\N{MINUS SIGN}")
+    bias = points(each["cached_share_bias"])
     errors = f"{percent(each['usd_error_median'])} / {percent(each['usd_error_p95'])}"
     cells = (name, f"{each['checked']:,}", percent(each["agree_share"]), of(each["exact"], each["checked"]), bias, errors)
     return f"| {' | '.join((*cells, percent(each['usd_error'], '+'), charged))} |"
@@ -105,7 +113,7 @@ def bars(found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
         )
     if each := sets.get(("codex", "openai")):
         bias = each["cached_share_bias"]
-        yield "Codex: bias of the cached share", f"{100 * bias:+.1f} points", "≤ 2 points", abs(bias) <= 0.02
+        yield "Codex: bias of the cached share", points(bias), "≤ 2 points", abs(bias) <= 0.02
         yield "Codex: predicted dollars", percent(each["usd_error"], "+"), "within 4 %", abs(each["usd_error"]) <= 0.04
     if each := sets.get(("cassette", None)):
         rules = each["rules"]

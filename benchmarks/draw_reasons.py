@@ -1,6 +1,6 @@
 """Draws reasons at random for checking by hand: 60 of all that ``holdfast validate`` gave, always the same ones for the same results.
 
-    python -m benchmarks.draw_reasons ../shared/corpus > drawn.jsonl
+python -m benchmarks.draw_reasons ../shared/corpus > drawn.jsonl
 """
 
 from __future__ import annotations

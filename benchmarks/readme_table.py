@@ -1,6 +1,6 @@
 """Fills the table of the README from ``holdfast compare`` on the transcripts in ``examples/``, and keeps what it was made from.
 
-    make readme
+make readme
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from benchmarks import agreement
 from benchmarks.readme_table import README, RESULTS, filled
 from examples.scrub import leftovers, read, strings
 
@@ -201,6 +202,14 @@ def test_examples_are_small_and_named_in_the_notice() -> None:
         assert path.stat().st_size < 400_000
         assert f"`{path.name}`" in notice
         assert gzip.decompress(path.read_bytes()).count(b"\n") > 50
+
+
+def test_the_tables_of_agreement_show_what_was_measured() -> None:
+    """The tables on validation, in the README and in the benchmarks, are what the committed results make."""
+    found = json.loads(agreement.RESULTS.read_text(encoding="utf-8"))
+    for page, made in ((agreement.README, agreement.table(found)), (agreement.BENCHMARKS, agreement.bars_table(found))):
+        text = page.read_text(encoding="utf-8")
+        assert agreement.filled(text, made) == text
 
 
 def test_the_readme_shows_what_was_measured() -> None:
