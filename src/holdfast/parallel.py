@@ -15,6 +15,33 @@ from holdfast.readers import Group
 R = TypeVar("R")
 
 
+def gathered(
+    groups: Sequence[Group],
+    work: Callable[[Group], R],
+    jobs: int,
+    *,
+    progress: Callable[[int, int], None],
+    enough: Callable[[Sequence[R]], bool] | None = None,
+) -> tuple[list[R], bool]:
+    """What ``work`` gave for each group, in their order, and whether a ``KeyboardInterrupt`` ended it early.
+
+    ``progress`` is told how many groups are done, and of how many. ``enough`` says of what is done so far that no more is wanted; with
+    it, the groups are worked on one after the other.
+    """
+    done: dict[int, R] = {}
+    interrupted = False
+    progress(0, len(groups))
+    try:
+        for ordinal, result in over_groups(groups, work, 1 if enough else jobs):
+            done[ordinal] = result
+            progress(len(done), len(groups))
+            if enough is not None and enough(list(done.values())):
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    return [done[ordinal] for ordinal in sorted(done)], interrupted
+
+
 def over_groups(groups: Sequence[Group], work: Callable[[Group], R], jobs: int) -> Iterator[tuple[int, R]]:
     """``work`` on every group. ``jobs`` processes, 0 for one per core; with one, in the order given and in this process.
 

@@ -12,7 +12,7 @@ from holdfast.doctor.diagnose import Diagnosis, diagnose
 from holdfast.doctor.findings import Cause
 from holdfast.doctor.transcripts import diagnose_transcript
 from holdfast.errors import InputError
-from holdfast.parallel import over_groups
+from holdfast.parallel import gathered
 from holdfast.pricing import Prices
 from holdfast.readers import Failure, Group, cassette, discover, group, read_group, request_log
 from holdfast.transcript import Skipped
@@ -95,19 +95,14 @@ def examine(request: DoctorRequest, progress: Callable[[int, int], None] = lambd
     """
     Prices.load(request.prices)
     groups = group(discover(request.paths))
-    done: dict[int, tuple[list[Examined], list[Skipped]]] = {}
-    interrupted = False
-    progress(0, len(groups))
-    try:
-        jobs = 1 if request.limit is not None else request.jobs
-        for ordinal, result in over_groups(groups, partial(examine_group, request=request), jobs):
-            done[ordinal] = result
-            progress(len(done), len(groups))
-            if request.limit is not None and _whole(sessions for sessions, _ in done.values()) >= request.limit:
-                break
-    except KeyboardInterrupt:
-        interrupted = True
-    ordered = [done[ordinal] for ordinal in sorted(done)]
+    limit = request.limit
+    ordered, interrupted = gathered(
+        groups,
+        partial(examine_group, request=request),
+        request.jobs,
+        progress=progress,
+        enough=None if limit is None else lambda done: _whole(sessions for sessions, _ in done) >= limit,
+    )
     sessions = tuple(session for found, _ in ordered for session in found)
     return Examination(sessions, tuple(line for _, skipped in ordered for line in skipped), interrupted)
 

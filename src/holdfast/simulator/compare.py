@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from holdfast.calibrate import weigh
-from holdfast.parallel import over_groups
+from holdfast.parallel import gathered
 from holdfast.pricing import Prices
 from holdfast.readers import Failure, Group, discover, group, read_group
 from holdfast.simulator.judged import agreement_of, judge_session
@@ -54,19 +54,14 @@ def compare(request: CompareRequest, progress: Callable[[int, int], None] = lamb
     for name in request.strategies:
         named(name)
     groups = group(discover(request.paths))
-    judged: dict[int, Judged] = {}
-    interrupted = False
-    progress(0, len(groups))
-    try:
-        jobs = 1 if request.limit is not None else request.jobs
-        for ordinal, result in over_groups(groups, partial(judge_group, request=request), jobs):
-            judged[ordinal] = result
-            progress(len(judged), len(groups))
-            if request.limit is not None and _whole(judged) >= request.limit:
-                break
-    except KeyboardInterrupt:
-        interrupted = True
-    ordered = [judged[ordinal] for ordinal in sorted(judged)]
+    limit = request.limit
+    ordered, interrupted = gathered(
+        groups,
+        partial(judge_group, request=request),
+        request.jobs,
+        progress=progress,
+        enough=None if limit is None else lambda done: _whole(done) >= limit,
+    )
     sessions = tuple(session for result in ordered for session in result.sessions)
     return Comparison(
         settings=_settings(request, conditions),
@@ -106,8 +101,8 @@ def judge_group(files: Group, request: CompareRequest) -> Judged:
     return Judged(tuple(sessions), tuple(skipped))
 
 
-def _whole(judged: dict[int, Judged]) -> int:
-    return sum(session.skipped is None for result in judged.values() for session in result.sessions)
+def _whole(judged: Iterable[Judged]) -> int:
+    return sum(session.skipped is None for result in judged for session in result.sessions)
 
 
 def _settings(request: CompareRequest, conditions: Conditions) -> dict[str, str | int | float | None]:

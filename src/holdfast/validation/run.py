@@ -9,7 +9,7 @@ from pathlib import Path
 
 from holdfast.caches.block_pool import Eviction
 from holdfast.errors import UnknownFormat
-from holdfast.parallel import over_groups
+from holdfast.parallel import gathered
 from holdfast.pricing import Prices
 from holdfast.readers import Failure, Group, discover, group, read_group
 from holdfast.readers.block_hashes import BlockTrace, is_block_trace, read_blocks
@@ -53,19 +53,14 @@ def validate(request: ValidateRequest, progress: Callable[[int, int], None] = la
     """
     Prices.load(request.prices)
     groups = group(discover(request.paths))
-    done: dict[int, Checked] = {}
-    interrupted = False
-    progress(0, len(groups))
-    try:
-        jobs = 1 if request.limit is not None else request.jobs
-        for ordinal, result in over_groups(groups, partial(check_group, request=request), jobs):
-            done[ordinal] = result
-            progress(len(done), len(groups))
-            if request.limit is not None and _whole(done.values()) >= request.limit:
-                break
-    except KeyboardInterrupt:
-        interrupted = True
-    ordered = [done[ordinal] for ordinal in sorted(done)]
+    limit = request.limit
+    ordered, interrupted = gathered(
+        groups,
+        partial(check_group, request=request),
+        request.jobs,
+        progress=progress,
+        enough=None if limit is None else lambda done: _whole(done) >= limit,
+    )
     sessions = tuple(session for result in ordered for session in result.sessions)
     return Validation(
         sessions=sessions,
