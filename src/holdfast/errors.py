@@ -6,6 +6,7 @@
     │   ├── Unreadable            a file that cannot be opened, or one bad line in strict mode
     │   ├── UnknownModel          no price is known, and none is guessed
     │   ├── UnknownStrategy       no strategy has that name
+    │   ├── NotABody              nothing that lint takes for a request body
     │   └── BadPrices             an overriding price file that does not fit
     ├── StrategyError             a strategy did what it must not
     │   ├── IllegalPlan           its plan breaks a rule of the wire grammar
