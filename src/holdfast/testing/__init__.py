@@ -1,12 +1,34 @@
-"""Aids for whoever tests a strategy, or an agent that uses one: models that say what they are told to."""
+"""Aids for whoever tests a strategy, or an agent that uses one: models, and a whole provider, that say what they are told to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import AskFailed
 from holdfast.strategy import Answer, Ask
 from holdfast.usage import Usage
+
+if TYPE_CHECKING:
+    from holdfast.testing.audit import Audit, assert_hit_rate
+    from holdfast.testing.fake.provider import FakeProvider
+    from holdfast.testing.fake.values import Asked, Fault, Reply, Say, ToolCall
+
+__all__ = ["Asked", "Audit", "FakeProvider", "Fault", "Reply", "Say", "ScriptedModel", "ToolCall", "assert_hit_rate"]
+
+_LAZY = {
+    "FakeProvider": "fake.provider",
+    **dict.fromkeys(("Asked", "Fault", "Reply", "Say", "ToolCall"), "fake.values"),
+    **dict.fromkeys(("Audit", "assert_hit_rate"), "audit"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The fake provider is imported when it is asked for: it brings an HTTP server with it."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 
 class ScriptedModel:
