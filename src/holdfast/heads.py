@@ -39,11 +39,14 @@ class Head:
 def given_head(body: Mapping[str, Json], wire: Wire) -> list[Json]:
     """What a body says before its history, as the caller's own objects."""
     leading = wire.leading(body)
-    return [*(body.get(key) for key in KEYS), *(body[wire.messages_key][:leading] if leading else ())]
+    config = body.get("toolConfig")  # Bedrock's: beside the tools it holds the tool choice, which is no part of the head
+    tools = config.get("tools") if isinstance(config, dict) else None
+    return [*(body.get(key) for key in KEYS), tools, *(body[wire.messages_key][:leading] if leading else ())]
 
 
 def read_head(body: Mapping[str, Json], wire: Wire, weigh: Callable[[Block], int]) -> Head:
     """A body's head as it is now."""
     blocks = tuple(block.weighed(weigh(block)) for block in wire.read_head(body))
-    values = {key: body[key] for key in KEYS if key in body}
-    return Head(blocks, freeze(values | wire.write_head(body, blocks, {})), freeze(given_head(body, wire)))
+    values = {key: body[key] for key in KEYS if key in body} | wire.write_head(body, blocks, {})
+    values.pop("toolConfig", None)  # written from the blocks each time, beside the tool choice of that time
+    return Head(blocks, freeze(values), freeze(given_head(body, wire)))

@@ -109,7 +109,8 @@ class Grammar:
     ``fault`` is ``None`` or one sentence about the first thing that is not legal. Anthropic wants the user to begin and takes
     consecutive messages of the model for one; there and in Chat Completions calls are answered in what directly follows. In
     Responses each call and each output is an item of its own, and an output may stand anywhere behind its call
-    (platform.claude.com/docs, tool use, 2026-08-21; developers.openai.com, function calling, 2026-10).
+    (platform.claude.com/docs, tool use, 2026-08-21; developers.openai.com, function calling, 2026-10). Bedrock's Converse wants the user
+    to begin and the roles to take turns ("A conversation must alternate between user and assistant roles").
     """
 
     dialect: Dialect = "anthropic"
@@ -132,8 +133,10 @@ class Grammar:
         self.last = message.role
 
     def _fault(self, message: Message) -> str | None:
-        if self.seen == 0 and self.dialect == "anthropic" and message.role is Role.ASSISTANT:
+        if self.seen == 0 and self.dialect in ("anthropic", "bedrock-converse") and message.role is Role.ASSISTANT:
             return "the first message is not the user's"
+        if self.dialect == "bedrock-converse" and message.role is self.last:
+            return f"two messages of the {message.role}'s in a row"
         if not message.blocks:
             return "no content"
         results = [block.call for block in message.blocks if block.kind is Kind.TOOL_RESULT]

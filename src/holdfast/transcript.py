@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from holdfast.blocks import Message, Prompt
 from holdfast.usage import Usage
 
-Dialect: TypeAlias = Literal["anthropic", "openai-chat", "openai-responses"]
+Dialect: TypeAlias = Literal["anthropic", "openai-chat", "openai-responses", "bedrock-converse"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,21 @@ def from_openai(raw: Mapping[str, Any]) -> Usage:
     )
 
 
+def from_bedrock(raw: Mapping[str, Any]) -> Usage:
+    """Bedrock Converse's additive usage (botocore 1.44.5, ``TokenUsage``). Written tokens without ``cacheDetails`` count as 5m ones."""
+    details = raw.get("cacheDetails")
+    split = [detail for detail in details if isinstance(detail, Mapping)] if isinstance(details, list) else []
+    hour = sum(_int(detail, "inputTokens") for detail in split if detail.get("ttl") == "1h")
+    written = max(_int(raw, "cacheWriteInputTokens"), sum(_int(detail, "inputTokens") for detail in split))
+    return Usage(
+        fresh=_int(raw, "inputTokens"),
+        read=_int(raw, "cacheReadInputTokens"),
+        write_5m=written - hour,
+        write_1h=hour,
+        output=_int(raw, "outputTokens"),
+    )
+
+
 def from_deepseek(raw: Mapping[str, Any]) -> Usage:
     """DeepSeek's usage: hit and miss add up to the prompt; writing is free (api-docs.deepseek.com, 2026-10)."""
     hit = _int(raw, "prompt_cache_hit_tokens")

@@ -26,6 +26,13 @@ KEYS: Mapping[Dialect, str] = {
     "anthropic": "cache_control",
     "openai-chat": "prompt_cache_breakpoint",
     "openai-responses": "prompt_cache_breakpoint",
+    "bedrock-converse": "cachePoint",
+}
+TTLS: Mapping[Dialect, list[int]] = {
+    "anthropic": [300, 3600],
+    "openai-chat": [1800, 43_200],
+    "openai-responses": [1800, 43_200],
+    "bedrock-converse": [300, 3600],
 }
 
 
@@ -166,7 +173,58 @@ RESPONSES = st.builds(
     ),
 )
 
-BODIES: Mapping[Dialect, st.SearchStrategy[dict[str, Json]]] = {"anthropic": ANTHROPIC, "openai-chat": CHAT, "openai-responses": RESPONSES}
+# --- Bedrock Converse ---------------------------------------------------------------------------------------------------
+
+POINTS = st.sampled_from([{"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}])
+CONVERSE_TEXTS = shapes(({}, {"text": WORDS}))
+CONVERSE_USER = shapes(
+    ({}, {"text": WORDS}),
+    (
+        {},
+        {
+            "toolResult": st.fixed_dictionaries(
+                {"toolUseId": IDS, "content": st.lists(CONVERSE_TEXTS | shapes(({}, {"json": VALUES})), max_size=2)},
+                optional={"status": st.sampled_from(["success", "error"])},
+            )
+        },
+    ),
+    ({"image": {"format": "png", "source": {"bytes": "aGk="}}}, {}),
+    ({}, {"document": st.builds(lambda form: {"format": form, "name": "d", "source": {"bytes": "aGk="}}, st.sampled_from(["pdf", "md"]))}),
+    ({"video": {"format": "mp4", "source": {"bytes": "aGk="}}}, {}),
+)
+CONVERSE_SAID = shapes(
+    ({}, {"text": WORDS}),
+    ({}, {"reasoningContent": st.fixed_dictionaries({"reasoningText": st.fixed_dictionaries({"text": WORDS, "signature": WORDS})})}),
+    ({}, {"toolUse": st.fixed_dictionaries({"toolUseId": IDS, "name": NAMES, "input": st.dictionaries(WORDS, VALUES, max_size=2)})}),
+)
+CONVERSE_TOOLS = shapes(({}, {"toolSpec": st.fixed_dictionaries({"name": NAMES, "inputSchema": st.just({"json": {}})})}))
+
+
+def _pointed(items: st.SearchStrategy[Json], least: int = 0) -> st.SearchStrategy[list[Json]]:
+    """Up to three blocks, some with a cache point behind them."""
+    return st.lists(st.tuples(items, st.none() | st.none() | POINTS), min_size=least, max_size=3).map(
+        lambda pairs: [each for pair in pairs for each in pair if each is not None]
+    )
+
+
+CONVERSE = st.fixed_dictionaries(
+    {
+        "modelId": st.just("anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        "messages": st.lists(_message("user", _pointed(CONVERSE_USER)) | _message("assistant", _pointed(CONVERSE_SAID)), max_size=6),
+    },
+    optional={
+        "system": _pointed(CONVERSE_TEXTS),
+        "toolConfig": st.builds(lambda tools, more: {"tools": tools, **more}, _pointed(CONVERSE_TOOLS, 1), EXTRA),
+        "inferenceConfig": st.just({"maxTokens": 9}),
+    },
+)
+
+BODIES: Mapping[Dialect, st.SearchStrategy[dict[str, Json]]] = {
+    "anthropic": ANTHROPIC,
+    "openai-chat": CHAT,
+    "openai-responses": RESPONSES,
+    "bedrock-converse": CONVERSE,
+}
 
 
 def any_body() -> st.SearchStrategy[tuple[Dialect, dict[str, Json]]]:

@@ -15,7 +15,7 @@ from holdfast.blocks import Block, Kind, Mark, Message, Prompt, Role
 from holdfast.frozen import FrozenDict, FrozenList
 from holdfast.transcript import Dialect
 from holdfast.wire import Wire, of
-from tests.wire.bodies import KEYS, any_body
+from tests.wire.bodies import KEYS, TTLS, any_body
 
 Body = dict[str, Any]
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,21 +27,19 @@ def text(value: object) -> str:
 
 
 def without_marks(value: object, key: str) -> Any:
-    """The JSON without this key, wherever it stands."""
+    """The JSON without this key, wherever it stands; an object that holds nothing else (a cache point) is gone."""
     if isinstance(value, dict):
         return {name: without_marks(item, key) for name, item in value.items() if name != key}
-    return [without_marks(item, key) for item in value] if isinstance(value, list) else value
+    return [without_marks(item, key) for item in value if not _only(item, key)] if isinstance(value, list) else value
+
+
+def _only(item: object, key: str) -> bool:
+    return isinstance(item, dict) and [*item] == [key]
 
 
 def carriers(wire: Wire, prompt: Prompt) -> list[int]:
-    """The positions of blocks that may carry a mark: Anthropic's all but thinking, OpenAI's what the user's and the system's side says."""
-    blocks = list(prompt.blocks)
-    if wire.dialect == "anthropic":
-        return [place for place, block in enumerate(blocks) if block.kind is not Kind.THINKING]
-    message_starts = len(prompt.head)
-    kinds = (Kind.TEXT, Kind.IMAGE)
-    head = [p for p, block in enumerate(prompt.head) if isinstance(block.wire, dict) and "role" in block.wire and block.wire.get("content")]
-    return head + [p for p, block in enumerate(blocks) if p >= message_starts and block.role is not Role.ASSISTANT and block.kind in kinds]
+    """The positions of blocks that may carry a mark."""
+    return [place for place, block in enumerate(prompt.blocks) if wire.takes_mark(block)]
 
 
 @quick
@@ -75,7 +73,7 @@ def test_writing_without_marks_leaves_none_and_changes_nothing_else(made: tuple[
     """The caller's marks are gone from head and messages alike, so that a planner's marks are all there are."""
     dialect, body = made
     wire = of(dialect)
-    assistant_keeps = dialect != "anthropic"  # OpenAI's marks cannot stand on an answer, where the key is somebody else's
+    assistant_keeps = dialect.startswith("openai")  # OpenAI's marks cannot stand on an answer, where the key is somebody else's
     out = wire.write(body, wire.read(body))
     expected = without_marks(body, KEYS[dialect])
     if assistant_keeps and isinstance(body[wire.messages_key], list):
@@ -92,13 +90,40 @@ def test_a_mark_is_read_where_it_was_written(made: tuple[Dialect, Body], data: s
     wire = of(dialect)
     body = without_marks(raw, KEYS[dialect])
     prompt = wire.read(body)
-    ttls = st.sampled_from([300, 3600] if dialect == "anthropic" else [1800, 43_200])
+    ttls = st.sampled_from(TTLS[dialect])
     places = data.draw(st.lists(st.sampled_from(found), max_size=4, unique=True)) if (found := carriers(wire, prompt)) else []
     marks = tuple(Mark(place, data.draw(ttls)) for place in sorted(places))
     out = wire.write(body, prompt, marks)
     assert wire.read_marks(out) == marks
     assert [block.text for block in wire.read(out).blocks] == [block.text for block in prompt.blocks]
     assert [block.kind for block in wire.read(out).blocks] == [block.kind for block in prompt.blocks]
+
+
+@quick
+@given(any_body())
+def test_a_mark_makes_a_list_of_a_bare_string_and_of_nothing_else(made: tuple[Dialect, Body]) -> None:
+    """A message that carries a mark is, the mark apart, its listed form; that is another form only where a string bore it."""
+    dialect, raw = made
+    wire = of(dialect)
+    for message in wire.read(without_marks(raw, KEYS[dialect])).messages:
+        for index, block in enumerate(message.blocks):
+            if wire.takes_mark(block):
+                marked = wire.write_message(message, {index: TTLS[dialect][0]})
+                assert text(without_marks(marked, KEYS[dialect])) == text(wire.listed(message.wire))
+                assert wire.is_bare(block) == (text(wire.listed(message.wire)) != text(message.wire))
+
+
+@quick
+@given(any_body())
+def test_what_takes_no_mark_is_written_without_one(made: tuple[Dialect, Body]) -> None:
+    """Neither thinking nor an empty text, and in OpenAI's dialects nothing that the model said and no tool, is offered a mark."""
+    dialect, body = made
+    wire = of(dialect)
+    for block in wire.read(body).blocks:
+        if block.kind is Kind.THINKING or (block.kind is Kind.TEXT and not block.text.strip()):
+            assert not wire.takes_mark(block)
+        if dialect.startswith("openai") and block.role in (Role.ASSISTANT, Role.TOOLS):
+            assert not wire.takes_mark(block)
 
 
 @quick

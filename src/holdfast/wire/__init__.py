@@ -9,13 +9,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from holdfast.blocks import Block, Mark, Message, Prompt, Settings
+from holdfast.blocks import Block, Kind, Mark, Message, Prompt, Settings
 from holdfast.frozen import Json
 from holdfast.transcript import Dialect
 
 
 def _no_leading(body: Mapping[str, Json]) -> int:
     return 0
+
+
+def _takes_mark(block: Block) -> bool:
+    deferred = isinstance(block.wire, dict) and block.wire.get("defer_loading")
+    return block.kind is not Kind.THINKING and not deferred and (block.kind is not Kind.TEXT or bool(block.text.strip()))
+
+
+def _is_bare(block: Block) -> bool:
+    return isinstance(block.wire, str)
+
+
+def _listed(raw: Json) -> Json:
+    content = raw.get("content")
+    return {**raw, "content": [{"type": "text", "text": content}]} if isinstance(content, str) else raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,9 @@ class Wire:
     ``cleared(block, text)`` is the block with its content replaced by a placeholder, ``note(text)`` a user message.
     ``leading(body)`` is how many of the first items under ``messages_key`` belong to the head (OpenAI's system and developer
     messages): ``read_head`` reads them, ``write_head`` gives them back as a list under ``messages_key``, and ``history`` leaves them out.
+    ``takes_mark(block)`` says whether the provider lets a mark stand on a block, ``is_bare(block)`` whether it is a bare string that
+    becomes a list of one part where a mark stands on it, ``listed(raw)`` is a message's JSON in that form (the same where it has no
+    such string).
     """
 
     dialect: Dialect
@@ -43,6 +60,9 @@ class Wire:
     cleared: Callable[[Block, str], Block]
     note: Callable[[str], Message]
     leading: Callable[[Mapping[str, Json]], int] = _no_leading
+    takes_mark: Callable[[Block], bool] = _takes_mark
+    is_bare: Callable[[Block], bool] = _is_bare
+    listed: Callable[[Json], Json] = _listed
 
     def history(self, body: Mapping[str, Json]) -> Sequence[Json]:
         """The raw messages of a body behind its head; a bare string (a Responses ``input``) is one user message."""

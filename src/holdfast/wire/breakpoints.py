@@ -14,6 +14,8 @@ from holdfast.frozen import Json
 KEY = "prompt_cache_breakpoint"
 DEFAULT = 1800
 SECONDS = {"30m": DEFAULT, "12h": 43_200}
+_TEXTS = ("text", "input_text")
+_CARRIERS = (*_TEXTS, "image_url", "input_image", "file", "input_file", "input_audio")
 _NAMES = {seconds: name for name, seconds in SECONDS.items()}
 
 
@@ -21,6 +23,12 @@ def inherited(body: Mapping[str, Json]) -> int:
     """The lifetime, in seconds, of a mark that names none."""
     options = body.get("prompt_cache_options")
     return SECONDS.get(options.get("ttl") or "", DEFAULT) if isinstance(options, dict) else DEFAULT
+
+
+def implicit(body: Mapping[str, Json]) -> bool:
+    """Whether OpenAI marks the newest message by itself, as it does unless it is told not to."""
+    options = body.get("prompt_cache_options")
+    return not (isinstance(options, dict) and options.get("mode") == "explicit")
 
 
 def ttl(part: Json, default: int) -> int | None:
@@ -55,3 +63,17 @@ def marked_content(content: Json, places: Mapping[int, int], text_type: str) -> 
         return content
     parts = [content] if isinstance(content, str) else content
     return [marked(part, places[index], text_type) if index in places else part for index, part in enumerate(parts)]
+
+
+def listed(raw: Json, key: str, text_type: str) -> Json:
+    """A message whose bare string under ``key`` is a list of one part, as it is where a mark stands on it."""
+    content = raw.get(key)
+    return {**raw, key: [{"type": text_type, "text": content}]} if content and isinstance(content, str) else raw
+
+
+def takes(part: Json) -> bool:
+    """Whether a mark may stand on a content part: on text that is not empty, an image, a file, a sound (openai 3.54.0 types)."""
+    if isinstance(part, str):
+        return bool(part.strip())
+    kind = part.get("type") if isinstance(part, dict) else None
+    return kind in _CARRIERS and (kind not in _TEXTS or bool(str(part.get("text") or "").strip()))

@@ -226,6 +226,35 @@ def write_head(body: Mapping[str, Json], head: Sequence[Block], marks: Mapping[i
     return {"messages": write_leading(items, len(_tools(body)), marks)} if items else {}
 
 
+def carrier(block: Block, key: str = "content") -> Json:
+    """The content part on which a mark of this block would stand, a bare string itself; ``None`` where there is none.
+
+    A leading system message and a tool's result are whole messages whose content is under ``key``; neither tool definitions nor what
+    the model said carry marks.
+    """
+    if block.role in (Role.ASSISTANT, Role.TOOLS):
+        return None
+    if block.kind not in (Kind.SYSTEM, Kind.TOOL_RESULT):
+        return block.wire
+    content = block.wire.get(key) if isinstance(block.wire, dict) else None
+    return content[-1] if isinstance(content, list) and content else content
+
+
+def takes_mark(block: Block) -> bool:
+    """Whether a ``prompt_cache_breakpoint`` may stand on a block."""
+    return breakpoints.takes(carrier(block))
+
+
+def is_bare(block: Block) -> bool:
+    """Whether a mark would make a list of a bare string."""
+    return isinstance(carrier(block), str)
+
+
+def listed(raw: Json) -> Json:
+    """A message as it is once a mark has stood on it."""
+    return raw if raw.get("role") == "assistant" else breakpoints.listed(raw, "content", "text")
+
+
 def cleared_call(inner: Mapping[str, Json], text: str) -> Json:
     """A call's name and input with ``text`` in the place of the input; a function's arguments stay JSON."""
     key = "input" if "input" in inner else "arguments"
@@ -264,4 +293,7 @@ WIRE = Wire(
     cleared=cleared,
     note=note,
     leading=leading,
+    takes_mark=takes_mark,
+    is_bare=is_bare,
+    listed=listed,
 )

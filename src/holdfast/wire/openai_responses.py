@@ -14,6 +14,7 @@ from holdfast.frozen import FrozenDict, Json, freeze
 from holdfast.wire import Wire, breakpoints
 from holdfast.wire.openai_chat import (
     canonical_setting,
+    carrier,
     cleared_call,
     content_text,
     part_text,
@@ -233,6 +234,31 @@ def write_head(body: Mapping[str, Json], head: Sequence[Block], marks: Mapping[i
     return {"input": write_leading(items, len(_opening(body)), marks, "input_text")} if items else {}
 
 
+def _carrier(block: Block) -> Json:
+    """The content part on which a mark of this block would stand; ``None`` where there is none."""
+    if block.kind is not Kind.TOOL_RESULT:
+        return carrier(block)
+    output = _output(block.wire)
+    return output[-1] if isinstance(output, list) and output else output
+
+
+def takes_mark(block: Block) -> bool:
+    """Whether a ``prompt_cache_breakpoint`` may stand on a block; on ``instructions`` it may not."""
+    return breakpoints.takes(_carrier(block))
+
+
+def is_bare(block: Block) -> bool:
+    """Whether a mark would make a list of a bare string."""
+    return isinstance(_carrier(block), str)
+
+
+def listed(raw: Json) -> Json:
+    """An item as it is once a mark has stood on it."""
+    if _is_message(raw):
+        return raw if raw.get("role") == "assistant" else breakpoints.listed(raw, "content", "input_text")
+    return breakpoints.listed(raw, "output", "input_text") if raw.get("type") in _MARKABLE else raw
+
+
 def _cleared_call(wire: Mapping[str, Json], text: str) -> Json:
     if wire.get("type") in ("function_call", "custom_tool_call"):
         return cleared_call(wire, text)
@@ -281,4 +307,7 @@ WIRE = Wire(
     cleared=cleared,
     note=note,
     leading=leading,
+    takes_mark=takes_mark,
+    is_bare=is_bare,
+    listed=listed,
 )
