@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from holdfast.cli import compare, doctor, prices, replay, strategies, validate
+from holdfast.cli import compare, doctor, fake, prices, replay, settings, strategies, validate
 from holdfast.cli.output import complain, hush, open_streams
 from holdfast.errors import HoldfastError, InputError
 
@@ -62,6 +62,8 @@ app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)
 app.command("strategies")(strategies.strategies)
 app.command("prices")(prices.prices)
+app.command("settings")(settings.settings)
+app.command("fake")(fake.fake)
 
 
 def _version(wanted: bool) -> None:
