@@ -15,7 +15,8 @@ import pytest
 from benchmarks.measuring import Timer, exchange, opening
 from holdfast.frozen import freeze
 from holdfast.schedule import Schedule
-from holdfast.session import Options, Session
+from holdfast.options import Options
+from holdfast.session import Session
 from holdfast.strategies import named
 from holdfast.tokens import Counter
 from holdfast.wire import of

@@ -37,6 +37,10 @@ class Drive:
         """The model has not: the strategy learns it, and may still offer a plan of its own making."""
         self._step(lambda: self._proposal.throw(failure))
 
+    def close(self) -> None:
+        """Let go of the strategy, wherever it stands."""
+        self._proposal.close()
+
     def _step(self, resume: Callable[[], Ask]) -> None:
         try:
             self.question = resume()

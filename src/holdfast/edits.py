@@ -50,7 +50,29 @@ class Drop:
     stop: int
 
 
-Edit: TypeAlias = Clear | Fold | Drop
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A message of its own with ``text`` behind the message that holds ``block``: what was never in the caller's history.
+
+    ``system`` makes it a system message, where the model takes those in the middle of a conversation; else it is a user's.
+    """
+
+    block: int
+    text: str
+    system: bool = False
+
+    @property
+    def start(self) -> int:
+        """The block it stands behind."""
+        return self.block
+
+    @property
+    def stop(self) -> int:
+        """One behind that block."""
+        return self.block + 1
+
+
+Edit: TypeAlias = Clear | Fold | Drop | Insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +97,7 @@ class Piece:
     """One message as it is sent, and the blocks of the history it stands for.
 
     ``indices`` names the block of the history behind each block of ``message``; a fold has one block
-    that stands for all of ``start`` to ``stop - 1``, and ``indices`` holds only ``start``.
+    that stands for all of ``start`` to ``stop - 1``, and ``indices`` holds only ``start``. An inserted one stands for none.
     """
 
     message: Message
@@ -84,15 +106,20 @@ class Piece:
     indices: Sequence[int]
     folded: bool = False
     cleared: frozenset[int] = frozenset()
+    inserted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Scribe:
-    """How edited messages are written: the dialect's placeholders and notes, and the weight of a new block."""
+    """How edited messages are written: the dialect's placeholders and notes, and the weight of a new block.
+
+    ``system_note`` writes a system message in the middle of the conversation; without it those are users' notes.
+    """
 
     cleared: Callable[[Block, str], Block]
     note: Callable[[str], Message]
     weigh: Callable[[Block], int]
+    system_note: Callable[[str], Message] | None = None
 
     def clear(self, block: Block, text: str) -> Block:
         """A block with a placeholder for its content."""
@@ -101,7 +128,14 @@ class Scribe:
 
     def fold(self, text: str) -> Message:
         """The user message that stands for a span."""
-        message = self.note(text)
+        return self._weighed(self.note(text))
+
+    def insert(self, edit: Insert, behind: int) -> Piece:
+        """What is inserted behind the messages that end at block ``behind``."""
+        write = self.system_note if edit.system and self.system_note else self.note
+        return Piece(self._weighed(write(edit.text)), behind, behind, (-1,), inserted=True)
+
+    def _weighed(self, message: Message) -> Message:
         return replace(message, blocks=tuple(block.weighed(self.weigh(block)) for block in message.blocks))
 
 
@@ -127,6 +161,7 @@ def apply(messages: Iterable[Message], start: int, edits: Sequence[Edit], scribe
             piece = _edited(message, start, queue, scribe)
             if piece is not None:
                 pieces.append(piece)
+            pieces.extend(scribe.insert(edit, stop) for edit in queue if edit.start < stop and isinstance(edit, Insert))
         else:
             pieces.append(untouched(message, start))
         start = stop
@@ -136,11 +171,13 @@ def apply(messages: Iterable[Message], start: int, edits: Sequence[Edit], scribe
 def _edited(message: Message, start: int, queue: deque[Edit], scribe: Scribe) -> Piece | None:
     edit = queue[0]
     stop = start + len(message.blocks)
-    if not isinstance(edit, Clear) and edit.start <= start and edit.stop >= stop:
+    if isinstance(edit, Fold | Drop) and edit.start <= start and edit.stop >= stop:
         if isinstance(edit, Fold) and edit.start == start:
             return Piece(scribe.fold(edit.text), edit.start, edit.stop, (edit.start,), folded=True)
         return None
-    inside = [edit for edit in queue if edit.start < stop]
+    inside = [edit for edit in queue if edit.start < stop and not isinstance(edit, Insert)]
+    if not inside:
+        return untouched(message, start)
     dropped = {index for edit in inside if isinstance(edit, Drop) for index in range(edit.start, edit.stop)}
     texts = {edit.block: edit.text for edit in inside if isinstance(edit, Clear)}
     indices = tuple(index for index in range(start, stop) if index not in dropped)

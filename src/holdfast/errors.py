@@ -7,12 +7,17 @@
     │   ├── UnknownModel          no price is known, and none is guessed
     │   ├── UnknownStrategy       no strategy has that name
     │   ├── NotABody              nothing that lint takes for a request body
-    │   └── BadPrices             an overriding price file that does not fit
+    │   ├── CannotWrap            no client that can be wrapped, or one that is not
+    │   ├── BadPrices             an overriding price file that does not fit
+    │   └── BadSettings           a setting that does not exist or does not fit
     ├── StrategyError             a strategy did what it must not
     │   ├── IllegalPlan           its plan breaks a rule of the wire grammar
     │   └── AskFailed             the model it asked gave no usable answer
     ├── BudgetUnreachable         nothing more may be taken away, and the prompt is still too long
+    ├── RecordError               a call could not be written to the record
     └── StoreError                what left the prompt could not be kept
+
+and one warning, ``HoldfastWarning``.
 """
 
 from __future__ import annotations
@@ -73,8 +78,16 @@ class UnknownStrategy(InputError):
         super().__init__(f"no strategy {name!r}; known are {', '.join(known)}")
 
 
+class CannotWrap(InputError):
+    """No client that Holdfast knows, one that cannot be copied, or one asked about Holdfast that has none. The message says what to do."""
+
+
 class BadPrices(InputError):
     """A price file that does not fit the schema; the message names the place."""
+
+
+class BadSettings(InputError):
+    """Settings that do not exist or do not fit: one line for each, with its place and the nearest right one."""
 
 
 class StrategyError(HoldfastError):
@@ -90,7 +103,11 @@ class IllegalPlan(StrategyError):
 
 
 class AskFailed(StrategyError):
-    """The model that a strategy asked gave no usable answer."""
+    """The model that a strategy asked gave no usable answer. ``usage`` is what that was billed, if it is known."""
+
+    def __init__(self, why: str, usage: Any = None) -> None:
+        self.usage = usage
+        super().__init__(why)
 
 
 class BudgetUnreachable(HoldfastError):
@@ -103,3 +120,11 @@ class BudgetUnreachable(HoldfastError):
 
 class StoreError(HoldfastError):
     """What left the prompt could not be kept, or what was kept could not be read."""
+
+
+class HoldfastWarning(UserWarning):
+    """Something works, but not all of it as its user may think."""
+
+
+class RecordError(HoldfastError):
+    """A call could not be written to the record; it was made all the same."""

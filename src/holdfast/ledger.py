@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from holdfast.edits import Edit, Plan
+from holdfast.edits import Edit, Insert, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,15 @@ class Ledger:
         """The plans that count, oldest first."""
         withdrawn = {entry.number for entry in self.entries if isinstance(entry, Withdrawn)}
         return tuple(entry.plan for entry in self.entries if isinstance(entry, Committed) and entry.number not in withdrawn)
+
+    @property
+    def newest(self) -> int | None:
+        """The number of the newest plan that counts and changes what the caller gave; ``None`` if there is none."""
+        withdrawn = {entry.number for entry in self.entries if isinstance(entry, Withdrawn)}
+        for entry in reversed(self.entries):
+            if isinstance(entry, Committed) and entry.number not in withdrawn and not all(isinstance(e, Insert) for e in entry.plan.edits):
+                return entry.number
+        return None
 
     @property
     def edits(self) -> tuple[Edit, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
-from holdfast.blocks import Block, Kind, Mark, Message, Role
-from holdfast.edits import Drop, Edit, Piece, Plan, Scribe, apply, untouched
+from holdfast.blocks import Block, Kind, Mark, Message, Role, fingerprint
+from holdfast.edits import Drop, Edit, Insert, Piece, Plan, Scribe, apply, untouched
 from holdfast.ledger import Ledger
 from holdfast.prefix import Chain, chain_head, shared
 from holdfast.rules import CUT_RULES, CutRule, Grammar, legal_cuts
@@ -35,7 +36,9 @@ class Line:
     out now, as messages, as blocks with the head, and as hash chain. ``warm``: chain lengths at which an earlier request
     left a cache entry that is believed alive until ``warm_until``. ``sent_length`` is the chain length of the last request,
     ``given_tokens`` the weight of the history as the caller keeps it. ``origin`` is, for each block sent, its position in the caller's
-    prompt (-1: a fold); ``listed`` are positions there whose bare string went out as a list of one text, because a mark stood on it.
+    prompt (-1: a fold, or an insert); ``listed`` are positions there whose bare string went out as a list of one text, because a mark
+    stood on it. ``drops_thinking``: the API is asked to drop thinking whose prefix has changed (platform.claude.com, preserved thinking,
+    2026-10); once asked, always asked, because settings belong to the cache key. ``roots`` names the history up to each message.
     """
 
     head: tuple[Block, ...]
@@ -57,6 +60,10 @@ class Line:
     rearmed_at: int = 0
     turns: int = 0
     accounts: tuple[OpenAccount, ...] = ()
+    drops_thinking: bool = False
+    roots: list[bytes] = field(default_factory=list)
+    own: Chain | None = None
+    owned: int = 0
 
     @classmethod
     def begin(cls, head: tuple[Block, ...], dialect: Dialect = "anthropic") -> Line:
@@ -69,6 +76,13 @@ class Line:
         return self.chain.tokens()
 
     @property
+    def root(self) -> tuple[bytes, bytes] | None:
+        """What this history has in common with its forks: the names of its head and of its first message; ``None`` while it is empty."""
+        if not self.roots:
+            return None
+        return (self.chain.ids[self.chain.head - 1] if self.chain.head else b""), self.roots[0]
+
+    @property
     def head_tokens(self) -> int:
         """Tools and system."""
         return self.chain.tokens(self.chain.head)
@@ -79,6 +93,7 @@ class Line:
             before = self.tokens
             self.starts.append(self.size)
             self.source.append(message)
+            self.roots.append(rooted(self.roots[-1] if self.roots else b"", message))
             self.ages.append(len(self.ledger.entries))
             self.grammar.feed(message)
             self._append(untouched(message, self.size))
@@ -88,9 +103,26 @@ class Line:
     def _append(self, piece: Piece) -> None:
         self.pieces.append(piece)
         head = len(self.head)
-        self.origin.extend([-1] if piece.folded else [head + index for index in piece.indices])
+        own = not piece.folded and not piece.inserted
+        self.origin.extend([head + index for index in piece.indices] if own else [-1] * len(piece.message.blocks))
         self.chain.extend(piece.message.blocks)
         self.sent.extend(piece.message.blocks)
+
+    def unedited(self) -> Chain:
+        """The prompt as the caller keeps it, sharing its lists. Costs work in the length of the history once after each commit."""
+        if not self.ledger.entries:
+            return self.chain.upto(self.chain.length)
+        if self.own is None:
+            self.own, self.owned = chain_head(self.head), 0
+        for message in self.source[self.owned :]:
+            self.own.extend(message.blocks)
+        self.owned = len(self.source)
+        return self.own.upto(self.own.length)
+
+    def insert(self, edit: Insert, scribe: Scribe) -> None:
+        """A message of our own behind the newest, before it is sent for the first time."""
+        self.ledger = self.ledger.commit(Plan("insert", (edit,)))
+        self._append(scribe.insert(edit, self.size))
 
     def fork(
         self,
@@ -113,7 +145,7 @@ class Line:
         if binds:
             line.ledger = line.ledger.extended(self._unbound(messages, line.ledger.edits))
         line.source = self.source[:messages] if source is None else list(source)
-        line.starts, line.size = self.starts[:messages], size
+        line.starts, line.size, line.roots = self.starts[:messages], size, self.roots[:messages]
         line.ages = [len(line.ledger.entries)] * messages
         for message in line.source:
             line.grammar.feed(message)
@@ -124,6 +156,21 @@ class Line:
         line.warm = [length for length in self.warm if length <= common]
         line.warm_until = self.warm_until
         line.rearmed_at, line.turns, line.sent_length = self.rearmed_at, self.turns, min(common, self.sent_length)
+        line.drops_thinking = self.drops_thinking
+        return line
+
+    def under(self, ledger: Ledger, scribe: Scribe) -> Line:
+        """The same history under another ledger, all its pieces made anew. What is warm stays so up to the first difference."""
+        line = Line.begin(self.head, self.grammar.dialect)
+        line.ledger, line.listed = ledger, set(self.listed)
+        line.source, line.starts, line.size, line.roots = list(self.source), list(self.starts), self.size, list(self.roots)
+        line.ages, line.grammar, line.given_tokens = list(self.ages), self.grammar.copy(), self.given_tokens
+        for piece in apply(line.source, 0, ledger.edits, scribe):
+            line._append(piece)  # noqa: SLF001 - its own class
+        common = shared(self.chain.ids[: self.chain.length], line.chain.ids)
+        line.warm, line.warm_until = [length for length in self.warm if length <= common], self.warm_until
+        line.sent_length, line.rearmed_at, line.turns = min(self.sent_length, common), self.rearmed_at, self.turns
+        line.accounts, line.drops_thinking = self.accounts, self.drops_thinking
         return line
 
     def _unbound(self, messages: int, edits: Sequence[Edit]) -> list[Drop]:
@@ -137,8 +184,11 @@ class Line:
                     drops.append(Drop(index, index + 1))
         return drops
 
-    def committed(self, plan: Plan, scribe: Scribe) -> Line:
-        """The line with one more plan on its ledger; what stands before the plan's first edit is shared work, not done again."""
+    def committed(self, plan: Plan, scribe: Scribe, dropped: int | None = None) -> Line:
+        """The line with one more plan on its ledger; what stands before the plan's first edit is shared work, not done again.
+
+        The API is asked to drop thinking from block ``dropped`` on, which then weighs nothing.
+        """
         ledger = self.ledger.commit(plan)
         keep = bisect_right(self.pieces, plan.first, key=lambda piece: piece.stop)
         # An earlier drop may lie between the last piece that stays and the first that changes.
@@ -147,6 +197,10 @@ class Line:
         blocks = len(self.head) + sum(len(piece.message.blocks) for piece in self.pieces[:keep])
         line = Line(self.head, self.chain.fork(blocks), self.sent[:blocks], self.origin[:blocks], set(self.listed))
         line.source, line.starts, line.ages, line.size = list(self.source), list(self.starts), list(self.ages), self.size
+        line.roots, line.drops_thinking = list(self.roots), self.drops_thinking or dropped is not None
+        if dropped is not None:
+            ordinal = bisect_left(self.starts, dropped)
+            line.source[ordinal:] = [_without_thought(message) for message in line.source[ordinal:]]
         line.grammar, line.ledger, line.pieces = self.grammar.copy(), ledger, self.pieces[:keep]
         later = [edit for edit in ledger.edits if edit.start >= begin]
         for piece in apply(self.source[first:], begin, later, scribe):
@@ -178,16 +232,13 @@ class Line:
             self.warm.insert(place, length)
         self.warm_until = max(self.warm_until, until)
 
-    def went_listed(self, marks: Iterable[Mark]) -> None:
+    def went_listed(self, marks: Iterable[Mark], is_bare: Callable[[Block], bool]) -> None:
         """Bare strings that carried a mark went out as a list of one text, and do so from now on."""
-        self.listed.update(self.origin[mark.position] for mark in marks if isinstance(self.sent[mark.position].wire, str))
+        self.listed.update(self.origin[mark.position] for mark in marks if is_bare(self.sent[mark.position]))
 
-    def takes_mark(self, place: int) -> bool:
-        """Whether a mark may stand on the block sent at ``place``: not on empty text, nor on a bare string that went out as one before."""
-        block = self.sent[place]
-        if isinstance(block.wire, str) and place < self.sent_length and self.origin[place] not in self.listed:
-            return False
-        return block.kind is not Kind.TEXT or bool(block.text.strip())
+    def went_bare(self, place: int, is_bare: Callable[[Block], bool]) -> bool:
+        """Whether the block sent at ``place`` went out as a bare string before, so that a mark on it would change its form."""
+        return place < self.sent_length and self.origin[place] not in self.listed and is_bare(self.sent[place])
 
     def frontier(self, length: int, now: float) -> int | None:
         """The longest chain length, at most ``length``, at which an entry is believed alive; ``None`` if there is none."""
@@ -195,6 +246,13 @@ class Line:
             return None
         place = bisect_right(self.warm, length)
         return self.warm[place - 1] if place else None
+
+    def parting(self, stable: int) -> int:
+        """The chain length at which a fork of this conversation would part from it: where the last request ended, else before the newest
+        message."""
+        if 0 < self.sent_length <= stable and self.sent_length < self.chain.length:
+            return self.sent_length
+        return self.chain.length - (len(self.pieces[-1].message.blocks) if self.pieces else 0)
 
     def cold(self, now: float) -> bool:
         """Whether the cache holds nothing of this conversation's messages."""
@@ -217,7 +275,7 @@ class Line:
             begin = end - len(piece.message.blocks)
             while wanted and wanted[-1] >= piece.start:
                 index = wanted.pop()
-                if not piece.folded and index in piece.indices:
+                if not piece.folded and not piece.inserted and index in piece.indices:
                     found[head + index] = begin + piece.indices.index(index)
             end = begin
         return found
@@ -260,24 +318,59 @@ class Line:
 
     def _entries(self) -> Iterator[Entry]:
         for ordinal, piece in enumerate(self.pieces):
+            if piece.inserted:
+                continue
             if piece.folded:
                 yield Entry(piece.start, piece.stop, piece.message.blocks[0], ordinal, "folded")
                 continue
             for index, block in zip(piece.indices, piece.message.blocks, strict=True):
                 yield Entry(index, index + 1, block, ordinal, "cleared" if index in piece.cleared else "verbatim")
 
-    def bound_thinking(self, start: int, planned: Iterable[Edit]) -> list[Drop]:
-        """Drops for every thinking block that is still sent behind block ``start`` and that ``planned`` leaves."""
+    @property
+    def loop(self) -> int:
+        """The ordinal of the first message behind the newest that are the user's own words: where the open tool loop begins."""
+        ordinal = len(self.source)
+        while ordinal and not self.source[ordinal - 1].is_plain_user:
+            ordinal -= 1
+        return ordinal
+
+    @property
+    def thinks_in_loop(self) -> bool:
+        """Whether the open tool loop holds thinking."""
+        return any(block.kind is Kind.THINKING for message in self.source[self.loop :] for block in message.blocks)
+
+    def bound_thinking(self, start: int, planned: Iterable[Edit], stop: int | None = None) -> list[Drop]:
+        """Drops for every thinking block that is still sent from block ``start`` on (before ``stop``) and that ``planned`` leaves."""
         gone = [(edit.start, edit.stop) for edit in planned]
+        stop = self.size if stop is None else stop
         drops = []
         for piece in self.pieces[bisect_right(self.pieces, start, key=lambda piece: piece.stop) :]:
-            if piece.folded:
+            if piece.folded or piece.inserted:
                 continue
             for index, block in zip(piece.indices, piece.message.blocks, strict=True):
-                if block.kind is Kind.THINKING and index >= start and not any(a <= index < b for a, b in gone):
+                if block.kind is Kind.THINKING and start <= index < stop and not any(a <= index < b for a, b in gone):
                     drops.append(Drop(index, index + 1))
         return drops
 
 
 def _before(edits: Sequence[Edit], index: int) -> list[Edit]:
     return [edit for edit in edits if edit.start < index]
+
+
+def _without_thought(message: Message) -> Message:
+    """A message whose thinking weighs nothing, because the API drops it."""
+    if all(block.kind is not Kind.THINKING for block in message.blocks):
+        return message
+    return replace(message, blocks=tuple(block.weighed(0) if block.kind is Kind.THINKING else block for block in message.blocks))
+
+
+def rooted(parent: bytes, message: Message) -> bytes:
+    """The name of a history that ends with ``message``, whatever stands in its head; a bare string and a list of that text are the same."""
+    digest = blake2b(parent, digest_size=16, person=b"root")
+    for block in message.blocks:
+        digest.update(block.fingerprint if not isinstance(block.wire, str) else _as_text(block))
+    return digest.digest()
+
+
+def _as_text(block: Block) -> bytes:
+    return fingerprint(block.kind, block.role, {"type": "text", "text": block.wire})

@@ -7,11 +7,16 @@ from typing import Literal
 
 from holdfast.errors import InputError
 from holdfast.families import thinks_manually
+from holdfast.options import Options
 from holdfast.pricing import Price, Prices
+from holdfast.routing import marks_of
 from holdfast.schedule import Tariff, schedule_for
-from holdfast.session import Options, Session
+from holdfast.session import Session
 from holdfast.strategy import Strategy
 from holdfast.transcript import Dialect
+
+HALF_HOUR = 1800
+"""The shortest lifetime, in seconds, of a cache write at OpenAI (prompt caching guide, 2026-10)."""
 
 SECONDS = {"5m": 300, "1h": 3600}
 
@@ -46,11 +51,13 @@ def options_for(price: Price, ttl: Literal["5m", "1h"] = "5m") -> Options:
     if ttl not in SECONDS:
         raise InputError(f"a cache lifetime is 5m or 1h, not {ttl!r}")
     rates = price.rates()
+    breakpoints = marks_of(price.provider, price.model) == "breakpoints"
     return Options(
         schedule=schedule_for(price.context_window or 200_000),
         tariff=Tariff(float(rates.fresh), float(rates.of("read")), float(rates.of(f"write_{ttl}"))),
-        ttl=SECONDS[ttl],
-        marking=price.provider == "anthropic",
+        ttl=HALF_HOUR if breakpoints else SECONDS[ttl],
+        marking=price.provider == "anthropic" or breakpoints,
+        minimum=price.min_cacheable_tokens or 0 if breakpoints else 0,
         binds_thinking=price.binds_thinking == "prefix",
         manual_thinking=thinks_manually(price.model),
         family=price.family,

@@ -6,73 +6,53 @@ in the simulator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from holdfast.blocks import Block, Mark, Message
-from holdfast.drive import drive
-from holdfast.edits import Edit, Plan, Scribe
+from holdfast.blocks import Block, Kind, Mark, Message
+from holdfast.drive import Drive
+from holdfast.edits import Drop, Edit, Fold, Plan, Scribe
 from holdfast.errors import AskFailed, BudgetUnreachable, HoldfastError, IllegalPlan
 from holdfast.ledger import Committed
 from holdfast.line import Line, OpenAccount
-from holdfast.marks import Layout, plan_marks
+from holdfast.marks import NO_MARKS, Layout, Own, breakpoint_entries, plan_breakpoints, plan_marks
 from holdfast.prefix import Chain, shared
 from holdfast.rules import CUT_RULES, MANUAL_THINKING_RULES, check_plan, legal
+from holdfast.saved import Saved
 from holdfast.schedule import Schedule, Tariff, break_even
-from holdfast.strategy import Answer, Ask, Goal, Strategy
+from holdfast.store import key, stretch
+from holdfast.strategy import Answer, Ask, Goal, Strategy, View
+from holdfast.trace import CommitTrace, Trace
 from holdfast.transcript import Dialect
 from holdfast.usage import Usage
+from holdfast.wire import of
 
 
 @dataclass(frozen=True, slots=True)
-class CommitTrace:
-    """A plan that was committed: what it took away, from where on, what it cost the cache, and when it should have paid.
+class Wish:
+    """What the caller says of one request.
 
-    ``first_edit`` is a block index of the caller's history, ``first_block`` the ordinal, over head and messages, of the first
-    block sent that differs from the last request. ``warm_tokens`` would have been read without it; ``rewritten_tokens`` is the
-    suffix, behind the entry that the marks will hit, that is written again.
-    ``break_even_turn`` counts turns from this one: 0 at once, ``None`` never. ``asked`` is the usage of its model calls.
+    ``force`` makes a plan now, ``focus`` says what a summary is to keep; ``goal`` names the sizes too. ``pins`` keep their bytes beside
+    those of the policy; ``strategy`` stands in for the policy's. ``may_plan``: nothing new is committed where it is false; ``may_ask``: a
+    plan that needs the model waits, ``why`` says what for.
     """
 
-    number: int
-    strategy: str
-    why: str
-    edits: tuple[Edit, ...]
-    first_edit: int
-    first_block: int
-    tokens_before: int
-    tokens_removed: int
-    warm_tokens: int
-    rewritten_tokens: int
-    break_even_turn: int | None
-    asked: tuple[Usage, ...] = ()
+    force: bool = False
+    focus: str = ""
+    goal: Goal | None = None
+    pins: Callable[[Block], bool] | None = None
+    strategy: Strategy | None = None
+    may_plan: bool = True
+    may_ask: bool = True
+    why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """The story of one request.
+PLAIN = Wish()
+_RECALL = "[holdfast: recall {} brings back what stood here]"
 
-    ``given_tokens`` is the prompt as the caller gave it, ``sent_tokens`` as it goes out; ``stable_tokens`` is the part that is
-    byte-identical to the last request of this lineage. ``errors`` are failures that changed nothing; ``asked`` is the usage of
-    every model call, whether or not a plan came of it; ``settled`` are earlier
-    commits that have now paid for themselves, with the turns that took. ``ticket`` tells a session which request an answer belongs to.
-    """
-
-    turn: int
-    given_tokens: int
-    sent_tokens: int
-    stable_blocks: int
-    stable_tokens: int
-    marks: tuple[Mark, ...]
-    reason: str
-    commit: CommitTrace | None = None
-    unreachable: BudgetUnreachable | None = None
-    errors: tuple[HoldfastError, ...] = ()
-    asked: tuple[Usage, ...] = ()
-    repaired: int = 0
-    settled: tuple[tuple[int, int], ...] = ()
-    ticket: int = 0
+FORCED_SHARE = 0.5
+"""What a plan that the caller forces aims at, of what the prompt is; never more than the usual target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +62,10 @@ class Policy:
     ``count`` weighs a text, ``pins`` says which blocks the user pinned. ``binds_thinking``: the model signs thinking over the exact
     prefix, so thinking behind an edit must go (platform.claude.com, preserved thinking, 2026-10). ``manual_thinking``: replies think
     within a fixed budget, and the last turn must begin with thinking. ``marking``: the
-    provider writes its cache at marks; ``ttl`` is their lifetime in seconds. ``dialect``: whose wire grammar holds.
+    provider writes its cache at marks; ``ttl`` is their lifetime in seconds. ``dialect``: whose wire grammar holds. ``drop_block``: the
+    API can be asked to drop thinking whose prefix has changed, so that a plan need not wait for the end of a tool loop.
+    ``keep_caller``: the caller's own marks keep their places. ``named``: a fold says under which name what it stands for can be recalled.
+    ``minimum``: the shortest prefix, in tokens, that gets a mark of ours. ``breakpoints``: marks are OpenAI's (``plan_breakpoints``).
     """
 
     strategy: Strategy
@@ -97,6 +80,11 @@ class Policy:
     manual_thinking: bool = False
     dialect: Dialect = "anthropic"
     pins: Callable[[Block], bool] | None = None
+    drop_block: bool = False
+    keep_caller: bool = True
+    named: bool = False
+    minimum: int = 0
+    breakpoints: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +99,22 @@ class Outcome:
 
 
 Asker = Callable[[Ask, Line], Answer]
+Stepping = Generator[Ask, Answer, "Outcome"]
+"""A step on its way: it yields the questions of the strategy, and is sent the answers or has ``AskFailed`` raised into it."""
 Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of asking the strategy. ``wanted`` is ``None`` where it was not asked."""
+    """What came of asking the strategy. ``wanted`` is ``None`` where it was not asked, ``held`` why it was not or had to wait."""
 
     wanted: Goal | None = None
+    held: str = ""
     plan: Plan | None = None
     answers: tuple[Answer, ...] = ()
     error: HoldfastError | None = None
     commit: CommitTrace | None = None
+    strategy: str = ""
 
 
 class StrategyRaised(HoldfastError):
@@ -164,29 +156,64 @@ class Engine:
         """A lineage that shares the first ``messages`` messages of another, under the same head or the one given."""
         return line.fork(messages, self.policy.scribe, head, self.policy.binds_thinking, source)
 
+    def resumed(self, head: tuple[Block, ...], source: Sequence[Message], saved: Saved) -> Line:
+        """A lineage as it was saved: its messages under its ledger, and what was warm."""
+        line = self.begin(head)
+        line.grow(source)
+        line = line.under(saved.ledger, self.policy.scribe)
+        line.ages = [len(saved.ledger.entries)] * len(source)
+        line.listed = {place for place in saved.listed if place < len(head) + line.size}
+        line.warm = [length for length in saved.warm if length <= line.chain.length]
+        line.warm_until, line.sent_length = saved.warm_until, min(saved.sent_length, line.chain.length)
+        line.rearmed_at, line.turns, line.drops_thinking = saved.rearmed_at, saved.turns, saved.drops_thinking
+        return line
+
     def step(
-        self, line: Line, now: float, ask: Asker | None = None, caller_marks: tuple[Mark, ...] = (), goal: Goal | None = None
+        self, line: Line, now: float, ask: Asker | None = None, own: Own = NO_MARKS, wish: Wish = PLAIN
     ) -> Outcome:
+        """``stepping`` with every question answered by ``ask`` on the spot; without one every question fails."""
+        return answered(self.stepping(line, now, own, wish), None if ask is None else lambda question: ask(question, line))
+
+    def stepping(self, line: Line, now: float, own: Own = NO_MARKS, wish: Wish = PLAIN) -> Stepping:
         """One request of a line that has grown to its newest message.
 
-        ``now`` is POSIX seconds. ``caller_marks`` stand at positions of the caller's prompt; those on blocks that are no longer sent
-        are gone. ``goal`` forces a plan.
+        ``now`` is POSIX seconds. ``own`` are the caller's marks at positions of the caller's prompt; those on blocks that are no longer
+        sent are gone.
         """
-        wanted = goal or self.policy.schedule.goal(line.tokens, line.rearmed_at, now, line.cold(now))
+        wanted = wish.goal or self._wanted(line, now, wish)
         if wanted is None or not line.grammar.complete:
-            return self._outcome(line, line, Attempt(wanted), now, caller_marks)
-        after, attempt = self._commit(line, wanted, now, ask)
-        return self._outcome(line, after, attempt, now, caller_marks)
+            return self._outcome(line, line, Attempt(wanted), now, own)
+        held = self._held(line, wanted, wish)
+        if held:
+            return self._outcome(line, line, Attempt(wanted, held), now, own)
+        attempt = yield from self._propose(line, wanted, wish)
+        after, attempt = self._commit(line, attempt, now, wish)
+        return self._outcome(line, after, attempt, now, own)
 
-    def without_plan(self, line: Line, now: float, caller_marks: tuple[Mark, ...], failure: HoldfastError) -> Outcome:
+    def _wanted(self, line: Line, now: float, wish: Wish) -> Goal | None:
+        schedule, cold = self.policy.schedule, line.cold(now)
+        if not wish.force:
+            return schedule.goal(line.tokens, line.rearmed_at, now, cold)
+        return Goal(min(schedule.target, round(FORCED_SHARE * line.tokens)), schedule.limit, now, cold, force=True, focus=wish.focus)
+
+    def _held(self, line: Line, wanted: Goal, wish: Wish) -> str:
+        """Why no plan is made now although one is wanted."""
+        if not wish.may_plan:
+            return wish.why or "no plan is to be made here"
+        urgent = wanted.force or line.tokens > self.policy.schedule.limit
+        if self.policy.binds_thinking and not self.policy.drop_block and not urgent and line.thinks_in_loop:
+            return "inside a tool loop whose thinking is bound to what stands before it: the plan waits for the user's next words"
+        return ""
+
+    def without_plan(self, line: Line, now: float, own: Own, failure: HoldfastError) -> Outcome:
         """The request as the committed ledger sends it, because something that a new plan needs has failed."""
         line.rearmed_at = line.tokens + self.policy.schedule.step // 4
-        return self._outcome(line, line, Attempt(error=failure), now, caller_marks)
+        return self._outcome(line, line, Attempt(error=failure), now, own)
 
-    def _outcome(self, before: Line, line: Line, attempt: Attempt, now: float, caller_marks: tuple[Mark, ...]) -> Outcome:
+    def _outcome(self, before: Line, line: Line, attempt: Attempt, now: float, own: Own) -> Outcome:
         commit = attempt.commit
         stable = shared(before.chain.ids[: before.sent_length], line.chain.ids) if commit else before.sent_length
-        marks = self._marks(line, stable, now, caller_marks)
+        marks = self._marks(line, stable, now, own)
         over = line.tokens > self.policy.schedule.limit and line.grammar.complete
         trace = Trace(
             turn=line.turns,
@@ -197,17 +224,23 @@ class Engine:
             marks=marks,
             reason=self._reason(attempt, line),
             commit=commit,
-            unreachable=BudgetUnreachable(line.tokens, self.policy.schedule.limit, sorted(self._pinned(line))) if over else None,
+            unreachable=self._unreachable(line) if over else None,
             errors=(attempt.error,) if attempt.error else (),
             asked=tuple(answer.usage for answer in attempt.answers),
+            thinking="" if not commit else self._thought(line, commit),
         )
-        removed = tuple(_removed(before, line)) if commit else ()
+        removed = (*_removed(before, line), *self._stretches(line, commit.edits)) if commit else ()
         return Outcome(line, line.chain.upto(line.chain.length), marks, trace, removed)
+
+    def _unreachable(self, line: Line) -> BudgetUnreachable:
+        return BudgetUnreachable(line.tokens, self.policy.schedule.limit, sorted(self._pinned(line, self.policy.pins)))
 
     def sent(self, outcome: Outcome, now: float) -> Line:
         """The provider has begun to answer: the outcome's line is the lineage now."""
         line = outcome.line
         lengths = [mark.position + 1 for mark in outcome.marks] if self.policy.marking else [line.chain.length]
+        if self.policy.marking and self.policy.breakpoints:
+            lengths = breakpoint_entries(line.chain, outcome.marks, minimum=self.policy.minimum)
         line.marked(lengths, now, self.policy.ttl)
         if outcome.trace.commit:
             commit = outcome.trace.commit
@@ -234,15 +267,24 @@ class Engine:
         line.accounts = tuple(open_accounts)
         return tuple(settled)
 
-    def _commit(self, line: Line, goal: Goal, now: float, ask: Asker | None) -> tuple[Line, Attempt]:
+    def _thought(self, line: Line, commit: CommitTrace) -> Literal["", "stripped", "dropped"]:
+        if not self.policy.binds_thinking:
+            return ""
+        if line.drops_thinking and line.thinks_in_loop:
+            return "dropped"
+        gone = (line.source_blocks()[edit.start] for edit in commit.edits if isinstance(edit, Drop) and edit.stop == edit.start + 1)
+        return "stripped" if any(block.kind is Kind.THINKING for block in gone) else ""
+
+    def _commit(self, line: Line, attempt: Attempt, now: float, wish: Wish) -> tuple[Line, Attempt]:
         policy = self.policy
-        attempt = self._propose(line, goal, ask)
+        if attempt.held:
+            return line, attempt
         retry_at = line.tokens + policy.schedule.step // 4
         if attempt.plan is None:
             line.rearmed_at = retry_at
             return line, attempt
         try:
-            plan, after = self._applied(line, attempt.plan)
+            plan, after = self._applied(line, attempt.plan, wish)
         except HoldfastError as error:
             line.rearmed_at = retry_at
             return line, replace(attempt, plan=None, error=error)
@@ -274,72 +316,117 @@ class Engine:
         )
         return after, replace(attempt, commit=trace)
 
-    def _propose(self, line: Line, goal: Goal, ask: Asker | None) -> Attempt:
-        strategy = self.policy.strategy
+    def _propose(self, line: Line, goal: Goal, wish: Wish) -> Generator[Ask, Answer, Attempt]:
+        strategy = wish.strategy or self.policy.strategy
+        urgent = goal.force or line.tokens > self.policy.schedule.limit
         paid: list[Answer] = []
 
-        def answered(question: Ask) -> Answer:
-            if ask is None:
-                raise AskFailed("there is no model to ask")
-            paid.append(guarded(lambda: ask(question, line), lambda cause: AskFailed(f"the model raised {told(cause)}")))
-            return paid[-1]
+        def blame(cause: Exception) -> HoldfastError:
+            return StrategyRaised(strategy.name, cause)
 
-        def checked() -> Plan | None:
+        def begun() -> tuple[View, Drive]:
             rules = MANUAL_THINKING_RULES if self.policy.manual_thinking else CUT_RULES
-            view = line.view(self.policy.keep_tail_tokens, self.policy.pins, self.policy.count, rules)
-            plan, _ = drive(strategy.plan(view, goal), answered)
-            if plan is not None:
-                check_plan(plan, view)
-            return plan
+            view = line.view(self.policy.keep_tail_tokens, self._pins(wish), self.policy.count, rules)
+            return view, Drive(strategy.plan(view, goal))
 
+        def checked(view: View, run: Drive) -> Plan | None:
+            if run.plan is not None:
+                check_plan(run.plan, view)
+            return run.plan
+
+        run: Drive | None = None
         try:
-            plan = guarded(checked, lambda cause: StrategyRaised(strategy.name, cause))
+            view, run = guarded(begun, blame)
+            while run.question is not None:
+                if not wish.may_ask and not urgent:
+                    return Attempt(goal, wish.why or "the plan needs the model, which this request cannot ask: it waits")
+                yield from _put(run, paid, blame)
+            plan = guarded(lambda: checked(view, run), blame)
         except HoldfastError as error:
-            return Attempt(goal, None, tuple(paid), error)
-        return Attempt(goal, plan, tuple(paid))
+            return Attempt(goal, "", None, tuple(paid), error, strategy=strategy.name)
+        finally:
+            if run is not None:
+                run.close()
+        return Attempt(goal, "", plan, tuple(paid), strategy=strategy.name)
 
-    def _applied(self, line: Line, proposed: Plan) -> tuple[Plan, Line]:
+    def _pins(self, wish: Wish) -> Callable[[Block], bool] | None:
+        own, more = self.policy.pins, wish.pins
+        if own is None or more is None:
+            return own or more
+        return lambda block: own(block) or more(block)
+
+    def _applied(self, line: Line, proposed: Plan, wish: Wish) -> tuple[Plan, Line]:
         """The plan with what legality adds to it, and the line it leads to. Raises ``IllegalPlan``."""
         policy = self.policy
-        plan = self._legal_everywhere(line, proposed)
-        pinned = self._pinned(line)
-        broken = [edit for edit in plan.edits if edit not in proposed.edits and not pinned.isdisjoint(range(edit.start, edit.stop))]
+        dropped = line.starts[line.loop] if policy.binds_thinking and policy.drop_block and line.thinks_in_loop else None
+        plan = self._legal_everywhere(line, self._with_names(line, proposed), dropped)
+        pinned = self._pinned(line, self._pins(wish))
+        own = {(edit.start, edit.stop) for edit in proposed.edits}
+        broken = [edit for edit in plan.edits if (edit.start, edit.stop) not in own and not pinned.isdisjoint(range(edit.start, edit.stop))]
         if broken:
             raise IllegalPlan(plan.strategy, "pinned", f"pinned thinking in block {broken[0].start} could not stay behind it")
-        after = guarded(lambda: line.committed(plan, policy.scribe), lambda cause: IllegalPlan(plan.strategy, "clearable", told(cause)))
+        after = guarded(
+            lambda: line.committed(plan, policy.scribe, dropped), lambda cause: IllegalPlan(plan.strategy, "clearable", told(cause))
+        )
         fault = legal((piece.message for piece in after.pieces), policy.dialect)
         if fault:
             raise IllegalPlan(plan.strategy, "legal-request", fault)
         return plan, after
 
-    def _pinned(self, line: Line) -> frozenset[int]:
+    def _with_names(self, line: Line, plan: Plan) -> Plan:
+        """The plan whose folds say how to get back what they stand for."""
+        if not self.policy.named:
+            return plan
+        source = line.source_blocks()
+        edits = (
+            replace(edit, text=f"{edit.text}\n{_RECALL.format(key(stretch(source[edit.start : edit.stop])))}")
+            if isinstance(edit, Fold)
+            else edit
+            for edit in plan.edits
+        )
+        return replace(plan, edits=tuple(edits))
+
+    def _stretches(self, line: Line, edits: Iterable[Edit]) -> Iterable[Block]:
+        """What the folds of a commit stand for, under the names they tell."""
+        source = line.source_blocks() if self.policy.named else []
+        return [stretch(source[edit.start : edit.stop]) for edit in edits if isinstance(edit, Fold)] if source else []
+
+    def _pinned(self, line: Line, pins: Callable[[Block], bool] | None) -> frozenset[int]:
         """What keeps its bytes. Where the user's own word for it fails, nothing can be known to be free."""
         try:
-            return guarded(lambda: line.pinned(self.policy.pins), lambda cause: StrategyRaised("pins", cause))
+            return guarded(lambda: line.pinned(pins), lambda cause: StrategyRaised("pins", cause))
         except StrategyRaised:
             return frozenset(range(line.size))
 
-    def _legal_everywhere(self, line: Line, plan: Plan) -> Plan:
+    def _legal_everywhere(self, line: Line, plan: Plan, dropped: int | None) -> Plan:
+        """The plan with drops for thinking that is bound to what it changes, up to where the API itself will drop it."""
         if not self.policy.binds_thinking:
             return plan
-        drops = line.bound_thinking(plan.first, plan.edits)
+        drops = line.bound_thinking(plan.first, plan.edits, dropped)
         return replace(plan, edits=tuple(sorted((*plan.edits, *drops), key=lambda edit: edit.start)))
 
-    def _marks(self, line: Line, stable: int, now: float, caller_marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
-        places = line.places(mark.position for mark in caller_marks)
-        caller_marks = tuple(replace(mark, position=places[mark.position]) for mark in caller_marks if mark.position in places)
+    def _marks(self, line: Line, stable: int, now: float, own: Own) -> tuple[Mark, ...]:
+        places = line.places(mark.position for mark in own.all)
+        caller_marks = tuple(replace(mark, position=places[mark.position]) for mark in own.marks if mark.position in places)
+        automatic = None if own.automatic is None else replace(own.automatic, position=line.chain.length - 1)
         if not self.policy.marking:
-            return caller_marks
+            return caller_marks if automatic is None else (*caller_marks, automatic)
         frontier = line.frontier(stable, now)
-        return plan_marks(
-            Layout(
-                chain=line.chain,
-                caller_marks=caller_marks,
-                previous_tail=None if frontier is None or frontier <= line.chain.head else frontier - 1,
-                ttl=self.policy.ttl,
-                markable=line.takes_mark,
-            )
+        if frontier is None:  # cold: an entry where forks of this conversation part will be read by the next of them
+            frontier = line.parting(stable)
+        wire = of(self.policy.dialect)
+        layout = Layout(
+            chain=line.chain,
+            caller_marks=caller_marks,
+            previous_tail=None if frontier is None or frontier <= line.chain.head else frontier - 1,
+            ttl=self.policy.ttl,
+            minimum=self.policy.minimum,
+            markable=lambda place: wire.takes_mark(line.sent[place]) and not line.went_bare(place, wire.is_bare),
+            keep_caller=self.policy.keep_caller,
+            automatic=automatic,
+            implicit=own.implicit,
         )
+        return plan_breakpoints(layout) if self.policy.breakpoints else plan_marks(layout)
 
     def _reason(self, attempt: Attempt, line: Line) -> str:
         commit = attempt.commit
@@ -350,7 +437,47 @@ class Engine:
             return "below the trigger" if small else "above the trigger, waiting for growth since the last try"
         if not line.grammar.complete:
             return f"left alone: {line.grammar.fault or 'tool calls without results'}"
-        return f"no plan: {attempt.error}" if attempt.error else f"no plan: {self.policy.strategy.name} has nothing to offer"
+        if attempt.held:
+            return attempt.held
+        return f"no plan: {attempt.error}" if attempt.error else f"no plan: {attempt.strategy} has nothing to offer"
+
+
+def _put(run: Drive, paid: list[Answer], blame: Callable[[Exception], HoldfastError]) -> Generator[Ask, Answer, None]:
+    """The question that ``run`` waits for, to whoever drives the step; its answer, or why there is none, to the strategy."""
+    if run.question is None:
+        return
+    try:
+        answer = yield run.question
+    except AskFailed as error:
+        failure = error
+        if failure.usage is not None:
+            paid.append(Answer("", failure.usage))
+        guarded(lambda: run.failed(failure), blame)
+    else:
+        paid.append(answer)
+        guarded(lambda: run.answered(answer), blame)
+
+
+def answered(stepping: Stepping, ask: Callable[[Ask], Answer] | None) -> Outcome:
+    """A step run to its end, each question answered by ``ask``, whose every failure is ``AskFailed``."""
+
+    def told_by(question: Ask) -> Answer:
+        if ask is None:
+            raise AskFailed("there is no model to ask")
+        return guarded(lambda: ask(question), lambda cause: AskFailed(f"the model raised {told(cause)}"))
+
+    try:
+        question = next(stepping)
+        while True:
+            try:
+                answer = told_by(question)
+            except AskFailed as failure:
+                question = stepping.throw(failure)
+            else:
+                question = stepping.send(answer)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
 
 
 def _cost(usages: Iterable[Usage], rates: Tariff) -> float:

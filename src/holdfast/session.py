@@ -6,98 +6,113 @@ last request of each lineage; nothing has to be passed around.
 
 from __future__ import annotations
 
-import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from operator import is_
-from typing import TypeAlias
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+from uuid import uuid4
 
-from cachetools import FIFOCache, LRUCache
+from cachetools import LRUCache
 
-from holdfast.blocks import Block, Kind, Mark
-from holdfast.edits import Piece, Scribe
-from holdfast.errors import HoldfastError, StoreError
-from holdfast.frozen import Json, freeze, same_form
-from holdfast.heads import Head, given_head, read_head
+from holdfast import arriving
+from holdfast.asking import question
+from holdfast.blocks import Mark, Message, Settings
+from holdfast.edits import Scribe
+from holdfast.errors import AskFailed, HoldfastError, StoreError
+from holdfast.frozen import Json
 from holdfast.line import Line
-from holdfast.pipeline import Asker, Engine, Outcome, Policy, Trace, guarded, told
+from holdfast.lineages import Lineages, Live
+from holdfast.marks import NO_MARKS, Layout, Own, plan_breakpoints, plan_marks
+from holdfast.options import Options
+from holdfast.pipeline import PLAIN, Asker, Engine, Outcome, Policy, Wish, guarded, told
+from holdfast.prefix import Chain
+from holdfast.refusals import SECOND
+from holdfast.saved import Saved
 from holdfast.scale import scale
-from holdfast.schedule import Schedule, Tariff
 from holdfast.store import MemoryStore, Store
-from holdfast.strategy import Strategy
+from holdfast.strategy import Answer, Ask, Strategy
+from holdfast.trace import Trace
 from holdfast.transcript import Dialect
-from holdfast.usage import Usage, from_anthropic, from_openai
+from holdfast.usage import Usage, from_anthropic, from_bedrock, from_openai
+from holdfast.volatile import hoisted
 from holdfast.wire import Wire, of
+from holdfast.writing import fault, write
 
-MARKS = 4
-"""The most cache marks that a request may carry (platform.claude.com, prompt caching, 2026-08-21)."""
+__all__ = ["Facts", "Options", "Question", "Session"]
 
 _MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a body can raise that is none: such a body goes out as it came."""
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A strategy asks: send ``body()``, which extends the live prompt ``line``, and give back what the model says."""
+
+    ask: Ask
+    line: Line
+    body: Callable[[], Mapping[str, Json]]
+
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a session behaves. Tokens count the whole prompt.
+class Facts:
+    """One prepared request as an account of it needs it: the caller's history and marks, and what goes out.
 
-    ``schedule``: when to act. ``tariff``: what input costs. ``ttl``: seconds a cache write lives. ``marking``: whether the provider
-    writes its cache at marks. ``binds_thinking``: thinking is signed over the exact prefix.
-    ``manual_thinking``: it has a fixed budget. ``pins``: blocks that keep their bytes.
-    ``ask``: answers a strategy's questions. ``on_error``: ``"raise"`` lets a failure reach the caller. ``lineages``: how many
-    conversations are remembered, the newest first. ``clock``: POSIX seconds.
+    ``planned_marks`` would stand on the caller's history if nothing had been edited. Chains share the lists of their lineage.
     """
 
-    schedule: Schedule
-    tariff: Tariff = field(default_factory=Tariff)
-    keep_tail_tokens: int = 10_000
-    ttl: int = 300
-    marking: bool = True
-    binds_thinking: bool = False
-    manual_thinking: bool = False
-    pins: Callable[[Block], bool] | None = None
-    ask: Asker | None = None
-    on_error: str = "pass"
-    family: str = "claude"
-    lineages: int = 64
-    clock: Callable[[], float] = time.time
+    settings: Settings
+    given: Chain
+    given_marks: tuple[Mark, ...]
+    planned_marks: tuple[Mark, ...]
+    chain: Chain
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A request that was prepared and not observed yet: whose, what, from which body, and the marks it came with."""
+
+    live: Live
+    outcome: Outcome
+    body: Mapping[str, Json]
+    own: Own = NO_MARKS
+    unedited_sent: int = 0
+
+
+Preparing = Generator[Question, Answer, tuple[Mapping[str, Json], Trace]]
+"""A request on its way: yields questions, is sent answers (or has ``AskFailed`` raised into it), ends with what to send."""
 
 
 @dataclass(slots=True)
-class _Live:
-    """One lineage as it is kept.
+class _Call:
+    """One request being prepared: its time, what failed already, and its lineage once that is known."""
 
-    ``wires`` are the caller's messages as they first came, without marks; ``given`` and ``given_head`` the objects that came last;
-    ``written`` what goes out, without marks. ``settled`` are commits that have paid for themselves since the last trace.
-    """
+    moment: float
+    wish: Wish
+    failure: HoldfastError | None = None
+    live: Live | None = None
 
-    number: int
-    line: Line
-    head: Head
-    wires: list[Json] = field(default_factory=list)
-    given: list[object] = field(default_factory=list)
-    written: list[Json] = field(default_factory=list)
-    pending: Outcome | None = None
-    marks: tuple[Mark, ...] = ()
-    at: float = 0.0
-    used: int = 0
-    given_head: Sequence[object] = ()
-    settled: tuple[tuple[int, int], ...] = ()
+
+READERS = {"anthropic": from_anthropic, "bedrock-converse": from_bedrock}
+"""How each dialect's usage is read; OpenAI's for the others."""
 
 
 class Session:
-    """Shortens the conversations that pass through it, each in its own lineage. Not safe for concurrent ``prepare`` calls."""
+    """Shortens the conversations that pass through it, each in its own lineage.
+
+    Calls must not run at the same time, but several ``preparing`` may be under way, each waiting for an answer of its model.
+    """
 
     def __init__(self, strategy: Strategy, options: Options, dialect: Dialect = "anthropic", store: Store | None = None) -> None:
         self.options = options
-        self.store = MemoryStore() if store is None else store
+        self.name = uuid4().hex
+        self.store: Store = MemoryStore() if store is None else store
+        self.faults: list[HoldfastError] = []
         self._wire: Wire = of(dialect)
         self._scale = scale(options.family)
+        weigh = self._scale.weigh if options.counter == "full" else self._scale.estimate
         policy = Policy(
             strategy=strategy,
             schedule=options.schedule,
-            scribe=Scribe(self._wire.cleared, self._wire.note, self._scale.estimate),
+            scribe=Scribe(self._wire.cleared, self._wire.note, weigh, self._system_note if options.system_messages else None),
             count=self._scale.count,
             tariff=options.tariff,
             keep_tail_tokens=options.keep_tail_tokens,
@@ -107,29 +122,69 @@ class Session:
             manual_thinking=options.manual_thinking,
             dialect=dialect,
             pins=options.pins,
+            drop_block=options.drop_block,
+            keep_caller=options.keep_caller,
+            named=options.recall,
+            minimum=options.minimum,
+            breakpoints=options.marking and dialect.startswith("openai"),
         )
         self._engine = Engine(policy)
-        self._lives: FIFOCache[int, _Live] = FIFOCache(options.lineages)  # by last use: see _find
-        self._count = 0
-        self._moment = 0.0
+        self._lineages = Lineages(self._wire, self._engine, weigh, options.lineages, self._known, options.watched)
+        self._current = self._is_current if options.shared else None
         self._tickets = 0
-        self._open: LRUCache[int, tuple[_Live, Outcome]] = LRUCache(4 * options.lineages)
-        self._last: _Live | None = None
+        self._open: LRUCache[int, _Opened] = LRUCache(4 * options.lineages)
+        self._last: Live | None = None
 
-    def prepare(self, body: Mapping[str, Json], now: float | None = None) -> tuple[Mapping[str, Json], Trace]:
+    def prepare(
+        self, body: Mapping[str, Json], now: float | None = None, wish: Wish = PLAIN
+    ) -> tuple[Mapping[str, Json], Trace]:
         """The body to send in the place of ``body``, and the story of it.
 
         It is the same object where nothing had to change. A failure leaves the request as the committed ledger would have
         sent it, or, where even that fails, as it came; it is in ``trace.errors`` and raised only with ``on_error="raise"``.
         """
-        self._last = None
-        failure = self._tick(now)
+        return self._driven(self.preparing(body, now, wish))
+
+    def preparing(self, body: Mapping[str, Json], now: float | None = None, wish: Wish = PLAIN) -> Preparing:
+        """``prepare`` for whoever answers a strategy's questions: each is yielded, and other requests may pass meanwhile."""
+        call = self._call(now, wish)
         try:
-            return self._prepare(body, failure)
+            return (yield from self._prepared(call, body))
         except HoldfastError as error:
-            return self._as_it_came(body, error)
+            return self._as_it_came(call, body, error)
         except _MALFORMED as error:
-            return self._as_it_came(body, HoldfastError(f"the body was not understood: {type(error).__name__}: {error}"))
+            return self._as_it_came(call, body, HoldfastError(f"the body was not understood: {type(error).__name__}: {error}"))
+
+    def answered(self, of: Trace) -> None:
+        """The provider has begun to answer this request: what it carried is committed."""
+        opened = self._open.get(of.ticket)
+        if opened is not None and opened.live.pending is opened.outcome:
+            self._confirm(opened.live)
+
+    def facts(self, of: Trace) -> Facts | None:
+        """What an account needs to know of a request that was prepared and not observed yet; ``None`` where it is not known any more."""
+        opened = self._open.get(of.ticket)
+        if opened is None:
+            return None
+        outcome, own = opened.outcome, opened.own
+        unedited = outcome.line.unedited()
+        marks = own.all if opened.live.bare else outcome.marks
+        planned = tuple(outcome.marks)
+        if outcome.line.ledger.entries and self.options.marking and not opened.live.bare:
+            tail = opened.unedited_sent - 1 if opened.unedited_sent else None
+            layout = Layout(unedited, own.marks, tail, ttl=self.options.ttl, automatic=own.automatic, implicit=own.implicit)
+            planned = plan_breakpoints(layout) if self._engine.policy.breakpoints else plan_marks(layout)
+        return Facts(self._wire.read_settings(opened.body), unedited, own.all, planned, outcome.chain, marks)
+
+    def cold(self, of: Trace, now: float) -> bool:
+        """Whether the cache holds nothing of the messages of this request."""
+        opened = self._open.get(of.ticket)
+        return opened is None or opened.outcome.line.cold(now)
+
+    def root(self, of: Trace) -> tuple[bytes, bytes] | None:
+        """What this request has in common with its forks: the name of its head, and of its first message."""
+        opened = self._open.get(of.ticket)
+        return None if opened is None else opened.outcome.line.root
 
     def observe(self, response: Mapping[str, Json] | Usage | None = None, failed: bool = False, of: Trace | None = None) -> None:
         """A prepared request was answered, or it failed: then its new plan never happened.
@@ -138,274 +193,280 @@ class Session:
         plan promised. ``of`` is the trace that ``prepare`` gave for this request; without it the one prepared last is meant, which is
         right only as long as conversations do not interleave. An answer that comes too late to matter is ignored.
         """
-        usage = response if response is None or isinstance(response, Usage) else self._billed(response)
+        usage = response if response is None or isinstance(response, Usage) else self.billed(response)
         ticket = self._tickets if of is None else of.ticket
-        live, outcome = self._open.pop(ticket, (None, None))
-        if live is None or outcome is None or live.pending is not outcome or (of is None and live is not self._last):
+        opened = self._open.pop(ticket, None)
+        if opened is None or (of is None and opened.live is not self._last):
             return
-        if failed:
-            live.pending = None
-            return
-        self._confirm(live)
-        if usage is not None:
+        live, outcome = opened.live, opened.outcome
+        if live.pending is outcome:
+            if failed:
+                live.pending = None
+                return
+            self._confirm(live)
+        if usage is not None and live.confirmed is outcome:
             live.settled += self._engine.learn(live.line, outcome, usage)
 
-    def _billed(self, response: Mapping[str, Json]) -> Usage | None:
+    def billed(self, response: Mapping[str, Json]) -> Usage | None:
+        """The usage that a response tells, ``None`` where it tells none."""
         raw = response.get("usage", response) if isinstance(response, Mapping) else None
         if not isinstance(raw, Mapping):
             return None
-        return from_anthropic(raw) if self._wire.dialect == "anthropic" else from_openai(raw)
+        return READERS.get(self._wire.dialect, from_openai)(raw)
 
-    def _tick(self, now: float | None) -> HoldfastError | None:
-        """Set the time of this request. Where the clock fails, time stands still and nothing is planned."""
+    def counted(self, body: Mapping[str, Json]) -> Mapping[str, Json]:
+        """The body as the committed ledger would send it, without marks of ours: for a request that only counts tokens.
+
+        Nothing is committed, asked or remembered. The same object where nothing is edited.
+        """
+        try:
+            raw, _ = hoisted(body, self._wire, self.options.volatile)
+            live = self._lineages.glimpse(raw, self._wire.history(raw))
+            if live is None or not (live.line.ledger.entries or live.line.drops_thinking):
+                return body
+            return write(self._wire, raw, live, live.line, ())
+        except (HoldfastError, *_MALFORMED):
+            return body
+
+    def refused(
+        self, of: Trace, why: Literal["too_long", "bound", "refused"], now: float | None = None
+    ) -> tuple[Mapping[str, Json], Trace] | None:
+        """The provider refused this request: what to send in its place, once. ``None``: nothing of ours was in it.
+
+        ``too_long``: the oldest rounds are dropped. ``bound``: thinking that is bound to a prefix that is no longer sent is dropped.
+        ``refused``: the newest plan is taken back, or the marks, where those are all that was added.
+        """
+        opened = self._open.pop(of.ticket, None)
+        if opened is None or opened.live.asking or opened.live.confirmed is opened.outcome:
+            return None
+        live, outcome = opened.live, opened.outcome
+        live.pending = None
+        call = self._call(now, PLAIN)
+        call.live = live
+        after = SECOND[why](self._engine, self.options, live, outcome, call.moment)
+        if after is None:
+            return None
+        live.marks = ()
+        live.pending, live.at = self._kept(call, live.line, NO_MARKS, after), call.moment
+        return self._sent(call, replace(opened, outcome=after), repaired=0, untouched=False)
+
+    def _call(self, now: float | None, wish: Wish) -> _Call:
+        """A request begins now. Where the clock fails, time stands still and nothing is planned."""
+        self._last = None
         try:
             read = self.options.clock if now is None else (lambda: now)
-            self._moment = guarded(lambda: float(read()), lambda cause: HoldfastError(f"the clock raised {told(cause)}"))
+            return _Call(guarded(lambda: float(read()), lambda cause: HoldfastError(f"the clock raised {told(cause)}")), wish)
         except HoldfastError as error:
-            return error
-        return None
+            return _Call(0.0, wish, error)
 
-    def _as_it_came(self, body: Mapping[str, Json], error: HoldfastError) -> tuple[Mapping[str, Json], Trace]:
-        if self._last is not None:
-            self._last.pending = None
+    def _driven(self, preparing: Preparing) -> tuple[Mapping[str, Json], Trace]:
+        ask = self.options.ask
+        try:
+            asked = next(preparing)
+            while True:
+                try:
+                    answer = _told_by(ask, asked)
+                except AskFailed as failure:
+                    asked = preparing.throw(failure)
+                else:
+                    asked = preparing.send(answer)
+        except StopIteration as end:
+            body, trace = end.value
+            return body, trace
+
+    def _as_it_came(self, call: _Call, body: Mapping[str, Json], error: HoldfastError) -> tuple[Mapping[str, Json], Trace]:
+        if call.live is not None:
+            call.live.pending = None
             self._last = None
         if self.options.on_error == "raise":
             raise error
         return body, Trace(0, 0, 0, 0, 0, (), f"left alone: {error}", errors=(error,))
 
-    def _prepare(self, body: Mapping[str, Json], failure: HoldfastError | None) -> tuple[Mapping[str, Json], Trace]:
-        raw = body.get(self._wire.messages_key)
+    def _prepared(self, call: _Call, given: Mapping[str, Json]) -> Preparing:
+        raw = given.get(self._wire.messages_key)
         if not isinstance(raw, list | tuple) and not (isinstance(raw, str) and self._wire.dialect == "openai-responses"):
-            return self._as_it_came(body, HoldfastError("a request without messages"))
+            return self._as_it_came(call, given, HoldfastError("a request without messages"))
+        body, values = hoisted(given, self._wire, self.options.volatile) if self.options.volatile else (given, "")
         messages = self._wire.history(body)
-        live, common, moved, suspects = self._find(body, messages)
-        self._last = live
-        marks = self._marks(body, live.line, messages, [*suspects, *range(common, len(messages))])
-        automatic = self._automatic(body, live.line)
-        fault = _fault(live.line, marks, automatic)
-        if fault:
-            return self._as_it_came(body, HoldfastError(fault))
+        found = self._lineages.find(body, messages, self._confirm, self._current)
+        live = call.live = self._last = found.live
+        if found.common < len(messages):
+            self._say(live, values)
+        own = arriving.marks(self._wire, body, live.line, messages, [*found.suspects, *range(found.common, len(messages))])
+        wrong = fault(live.line, own)
+        if wrong:
+            return self._as_it_came(call, given, HoldfastError(wrong))
         if live.pending is None:
-            live.pending, live.at = self._step(live.line, marks + automatic, failure), self._moment
+            outcome = yield from self._step(call, live, own, body)
+            live.pending, live.at = outcome, call.moment
         outcome = live.pending
-        live.marks = tuple(mark for mark in outcome.marks if not automatic or mark.position != outcome.chain.length - 1)
-        untouched = not outcome.line.ledger.entries and not outcome.line.listed and set(live.marks) == set(marks)
-        repaired = self._repaired(live, body, messages, range(common) if untouched else moved)
+        live.marks = _ours(outcome, own) if not live.bare else own.marks
+        untouched = not outcome.line.ledger.entries and not outcome.line.listed and set(live.marks) == set(own.marks)
+        untouched = untouched and not outcome.line.drops_thinking
+        repaired = arriving.repaired(self._wire, found, body, messages, range(found.common) if untouched else found.moved)
+        opened = _Opened(live, outcome, body, own, live.unedited_sent)
+        live.unedited_sent = len(live.line.head) + live.line.size
+        return self._sent(call, opened, repaired, untouched)
+
+    def _sent(self, call: _Call, opened: _Opened, repaired: int, untouched: bool) -> tuple[Mapping[str, Json], Trace]:
+        failure, live, outcome, body = call.failure, opened.live, opened.outcome, opened.body
         errors = outcome.trace.errors + ((failure,) if failure and failure not in outcome.trace.errors else ())
         if self.options.on_error == "raise" and (errors or outcome.trace.unreachable):
             raise errors[0] if errors else outcome.trace.unreachable or HoldfastError()
         self._tickets += 1
-        self._open[self._tickets] = live, outcome
-        trace = replace(outcome.trace, repaired=repaired, errors=errors, settled=live.settled, ticket=self._tickets)
+        self._open[self._tickets] = opened
+        trace = replace(outcome.trace, repaired=repaired, errors=errors, settled=live.settled, ticket=self._tickets, lineage=live.number)
         if untouched and not repaired:
             return body, trace
-        return self._write(body, live, outcome.line, live.marks), trace
+        return write(self._wire, body, live, outcome.line, live.marks), trace
 
-    def _step(self, line: Line, marks: tuple[Mark, ...], failure: HoldfastError | None) -> Outcome:
+    def _step(self, call: _Call, live: Live, own: Own, body: Mapping[str, Json]) -> Generator[Question, Answer, Outcome]:
         """What goes out. A plan whose removed blocks cannot be kept is none."""
-        if failure:
-            return self._engine.without_plan(line, self._moment, marks, failure)
-        outcome = self._engine.step(line, self._moment, self.options.ask, marks)
+        line = live.line
+        if call.failure:
+            return self._engine.without_plan(line, call.moment, own, call.failure)
+        stepping = self._engine.stepping(line, call.moment, own, call.wish)
+        live.asking = True
+        try:
+            outcome = yield from self._questions(stepping, call, live, body)
+        finally:
+            live.asking = False
+        return self._kept(call, line, own, outcome)
+
+    def _questions(
+        self, stepping: Generator[Ask, Answer, Outcome], call: _Call, live: Live, body: Mapping[str, Json]
+    ) -> Generator[Question, Answer, Outcome]:
+        line = live.line
+        try:
+            ask = next(stepping)
+            while True:
+                asked = Question(ask, line, lambda ask=ask: self._question(call, live, line, body, ask))  # type: ignore[misc]
+                try:
+                    answer = yield asked
+                except AskFailed as failure:
+                    ask = stepping.throw(failure)
+                else:
+                    ask = stepping.send(answer)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    def _question(self, call: _Call, live: Live, line: Line, body: Mapping[str, Json], ask: Ask) -> Mapping[str, Json]:
+        """The live prompt with the instruction behind it, marked only where an entry is believed to stand."""
+        warm = line.frontier(line.sent_length, call.moment) if self.options.marking else None
+        marks = (Mark(warm - 1, self.options.ttl),) if warm else ()
+        return question(self._wire, write(self._wire, body, live, line, marks), ask)
+
+    def _kept(self, call: _Call, line: Line, own: Own, outcome: Outcome) -> Outcome:
         if not outcome.removed:
             return outcome
         try:
             guarded(lambda: self.store.put(outcome.removed), lambda cause: StoreError(f"the store raised {told(cause)}"))
         except HoldfastError as error:
-            held = self._engine.without_plan(line, self._moment, marks, error)
+            held = self._engine.without_plan(line, call.moment, own, error)
             return replace(held, trace=replace(held.trace, asked=outcome.trace.asked))
         return outcome
 
-    def _repaired(self, live: _Live, body: Mapping[str, Json], messages: Sequence[Json], suspects: Iterable[int]) -> int:
-        """How many old messages (and head blocks) came as other bytes than they were first sent in."""
-        given = given_head(body, self._wire)
-        known = live.given_head
-        live.given_head = given
-        same = isinstance(suspects, list) and len(known) == len(given) and all(map(is_, known, given))
-        changed = 0 if same else live.head.changed(body, self._wire)
-        for ordinal in suspects:
-            first, raw = live.wires[ordinal], messages[ordinal]
-            changed += not (same_form(first, raw) or same_form(first, self._plain(raw)))
-        return changed
+    def _say(self, live: Live, values: str) -> None:
+        """What is said with the user's own new words: the reminder, and what was moved out of the head and has changed."""
+        if not live.line.source or not live.line.source[-1].is_plain_user:
+            return
+        remind = self.options.remind
+        text = guarded(remind, lambda cause: HoldfastError(f"remind raised {told(cause)}")) if callable(remind) else remind
+        new = values if values != live.values else ""
+        live.values = values
+        parts = [part for part in (text, new) if part]
+        if parts:
+            self._lineages.insert(live, "\n\n".join(parts), self.options.system_messages)
 
-    def _marks(self, body: Mapping[str, Json], line: Line, messages: Sequence[Json], suspects: Sequence[int]) -> tuple[Mark, ...]:
-        """The caller's marks. Of the messages only ``suspects`` are read: one that equals its snapshot, which has none, has none either."""
-        if isinstance(body.get(self._wire.messages_key), str):
-            return self._wire.read_marks(body)
-        key, head = self._wire.messages_key, len(line.head)
-        leading = (body.get(key) or ())[: self._wire.leading(body)]
-        places = [*range(head), *(head + line.starts[n] + index for n in suspects for index in range(len(line.source[n].blocks)))]
-        found = self._wire.read_marks({**body, key: [*leading, *(messages[n] for n in suspects)]})
-        return tuple(replace(mark, position=places[mark.position]) for mark in found)
+    def _system_note(self, text: str) -> Message:
+        return self._wire.read_message({**self._wire.note(text).wire, "role": "system"})
 
-    def _automatic(self, body: Mapping[str, Json], line: Line) -> tuple[Mark, ...]:
-        """The mark that the API itself sets on the last block, for a top-level ``cache_control``; it takes one of the four slots."""
-        control = body.get("cache_control")
-        if not isinstance(control, dict):
-            return ()
-        return (Mark(len(line.head) + line.size - 1, 3600 if control.get("ttl") == "1h" else 300),)
+    def _confirm(self, live: Live) -> None:
+        if live.pending is None:
+            return
+        outcome, live.pending, live.settled = live.pending, None, ()
+        if outcome.line is not live.line:
+            live.written = []
+        line = live.line = self._engine.sent(outcome, live.at)
+        line.went_listed(live.marks, self._wire.is_bare)
+        live.confirmed = outcome
+        live.bare = live.bare or outcome is live.barely
+        self._save(live, outcome)
 
-    def _confirm(self, live: _Live) -> None:
-        if live.pending is not None:
-            outcome, live.pending, live.settled = live.pending, None, ()
-            if outcome.line is not live.line:
-                live.written = []
-            line = live.line = self._engine.sent(outcome, live.at)
-            line.went_listed(live.marks)
+    def _save(self, live: Live, outcome: Outcome) -> None:
+        """Tell the store where this lineage stands. What another has committed meanwhile wins, and is taken up at the next request."""
+        line = live.line
+        if not line.roots:
+            return
+        try:
+            saved = _saved(live, self._wire.dialect)
+            if outcome.trace.commit:  # for forks that go back behind what the row of the lineage will have moved on to
+                at_commit = replace(saved, lineage=f"{saved.lineage}:{saved.version}", version=1)
+                guarded(lambda: self.store.save(at_commit, 0), lambda cause: StoreError(f"the store raised {told(cause)}"))
+            stored = guarded(lambda: self.store.save(saved, live.version), lambda cause: StoreError(f"the store raised {told(cause)}"))
+            if stored:
+                live.version += 1
+            else:
+                self._lost(live, saved)
+        except HoldfastError as error:
+            self.faults.append(error)
+            del self.faults[:-16]
 
-    def _find(self, body: Mapping[str, Json], messages: Sequence[Json]) -> tuple[_Live, int, list[int], list[int]]:
-        """The lineage this body continues, grown by what is new; how many of its messages are old, and which of those are other objects
-        or may carry marks.
+    def _lost(self, live: Live, saved: Saved) -> None:
+        """Somebody else has saved this lineage meanwhile. Where theirs is an earlier part of ours it stands, and is taken up at the next
+        request; where it went another way, ours is a lineage of its own from here on."""
+        theirs = guarded(lambda: self.store.load(live.name), lambda cause: StoreError(f"the store raised {told(cause)}"))
+        if theirs is not None and theirs.root in {root.hex() for root in live.line.roots}:
+            self._lineages.forget(live)
+            return
+        live.name, live.version = uuid4().hex, 1
+        again = replace(saved, lineage=live.name, version=1)
+        guarded(lambda: self.store.save(again, 0), lambda cause: StoreError(f"the store raised {told(cause)}"))
 
-        It is the one that this body wholly continues under the same head; else the one that shares most, and of several that do, one under
-        the same head, then the one that ends there, then the one used last.
-        """
-        head = self._head(body)
-        best, common, suspects, highest = None, 0, list[int](), _NO_RANK
-        for live in self._lives.values():
-            known, unequal = self._common(live, messages) if len(live.wires) >= common or live.head is head else (0, [])
-            if known and (rank := _rank(live, head, known)) > highest:
-                best, common, suspects, highest = live, known, unequal, rank
-        if best is None or best.head is not head or common < len(best.wires):
-            best = self._branch(head, best, common)
-        elif common < len(messages):
-            self._confirm(best)
-        self._count += 1
-        best.used = self._count
-        self._lives.pop(best.number, None)  # used last, forgotten last; looking at them all must not count as use
-        self._lives[best.number] = best
-        before, now = best.given[:common], messages[:common]
-        moved = [] if all(map(is_, before, now)) else [n for n, (old, raw) in enumerate(zip(before, now, strict=True)) if old is not raw]
-        best.given[:common] = now
-        self._grow(best, messages[common:])
-        return best, common, moved, suspects
+    def _is_current(self, live: Live) -> bool:
+        """Whether nobody else has gone on with this lineage."""
+        try:
+            saved = guarded(lambda: self.store.load(live.name), lambda cause: StoreError(f"the store raised {told(cause)}"))
+        except HoldfastError as error:
+            self.faults.append(error)
+            return True
+        return saved is None or saved.version <= live.version
 
-    def _head(self, body: Mapping[str, Json]) -> Head:
-        """The head of this body, as it was first sent if it was sent before."""
-        given = given_head(body, self._wire)
-        heads = {id(live.head): live.head for live in self._lives.values()}.values()
-        for known in heads:
-            if known.given == given:
-                return known
-        new = read_head(body, self._wire, self._scale.weigh)
-        return next((known for known in heads if known.says_the_same(new)), new)
-
-    def _plain(self, raw: Json) -> Json:
-        return self._wire.read_message(raw).wire
-
-    def _common(self, live: _Live, messages: Sequence[Json]) -> tuple[int, list[int]]:
-        """How many leading messages are the snapshots', apart from marks, and which of those are not equal to them."""
-        count, unequal = len(live.wires), list[int]()
-        if messages[:count] == live.wires:
-            return count, unequal
-        for ordinal, (known, raw) in enumerate(zip(live.wires, messages, strict=False)):
-            if known != raw:
-                if not _alike(known, self._plain(raw)):
-                    return ordinal, unequal
-                unequal.append(ordinal)
-        return min(count, len(messages)), unequal
-
-    def _branch(self, head: Head, parent: _Live | None, common: int) -> _Live:
-        """A lineage of its own, from what it shares with ``parent``. A head that went out as a list before does so again."""
-        self._count += 1
-        if parent is None:
-            live = _Live(self._count, self._engine.begin(head.blocks), head)
-            same = next((other for other in self._lives.values() if other.head is head), None)
-            live.line.listed.update(place for place in (same.line.listed if same else ()) if place < len(head.blocks))
-            return live
-        other = None if parent.head is head else head.blocks
-        live = _Live(self._count, self._engine.fork(parent.line, common, other), head)
-        live.wires, live.given = parent.wires[:common], parent.given[:common]
-        return live
-
-    def _grow(self, live: _Live, raws: Sequence[Json]) -> None:
-        for raw in raws:
-            message = self._wire.read_message(freeze(raw))
-            weighed = tuple(block.weighed(self._scale.estimate(block)) for block in message.blocks)
-            live.line.grow([replace(message, blocks=weighed)])
-            live.wires.append(message.wire)
-            live.given.append(raw)
-
-    def _write(self, body: Mapping[str, Json], live: _Live, line: Line, marks: Sequence[Mark]) -> dict[str, Json]:
-        written = live.written if line is live.line else []
-        head = len(line.head)
-        written.extend(self._form(piece, line.listed, head) for piece in line.pieces[len(written) :])
-        places = {mark.position: mark.ttl for mark in marks}
-        out = live.head.over(body)
-        out.update(self._wire.write_head(out, line.head, {place: ttl for place, ttl in places.items() if place < head}))
-        if isinstance(out.get("system"), str) and head - 1 in line.listed:
-            out["system"] = _as_list(out["system"])
-        leading = self._wire.leading(body)
-        start = list(out[self._wire.messages_key][:leading]) if leading else []
-        messages = list(written)
-        for ordinal, inside in _by_message(marks, line).items():
-            message = line.pieces[ordinal].message
-            messages[ordinal] = self._wire.write_message(message, inside)
-            if isinstance(message.blocks[0].wire, str):
-                written[ordinal] = {**message.wire, "content": _as_list(message.blocks[0].wire)}
-        out[self._wire.messages_key] = start + messages if start else messages
-        return out
-
-    def _form(self, piece: Piece, listed: set[int], head: int) -> Json:
-        """A message as it goes out without marks: the form it first had."""
-        if head + piece.start in listed and isinstance(piece.message.blocks[0].wire, str) and not piece.folded:
-            return {**piece.message.wire, "content": _as_list(piece.message.blocks[0].wire)}
-        return self._wire.write_message(piece.message, {})
+    def _known(self, roots: Sequence[str]) -> Saved | None:
+        try:
+            return guarded(lambda: self.store.find(roots), lambda cause: StoreError(f"the store raised {told(cause)}"))
+        except HoldfastError as error:
+            self.faults.append(error)
+            return None
 
 
-_Rank: TypeAlias = tuple[bool, int, bool, bool, int]
-_NO_RANK: _Rank = (False, 0, False, False, 0)
+def _ours(outcome: Outcome, own: Own) -> tuple[Mark, ...]:
+    """The marks that are written: not the one that the API sets by itself."""
+    return tuple(mark for mark in outcome.marks if own.automatic is None or mark.position != outcome.chain.length - 1)
 
 
-def _rank(live: _Live, head: Head, known: int) -> _Rank:
-    same, whole = live.head is head, known == len(live.wires)
-    return same and whole, known, same, whole, live.used
+def _told_by(ask: Asker | None, asked: Question) -> Answer:
+    if ask is None:
+        raise AskFailed("there is no model to ask")
+    return guarded(lambda: ask(asked.ask, asked.line), lambda cause: AskFailed(f"the model raised {told(cause)}"))
 
 
-def _fault(line: Line, marks: Sequence[Mark], automatic: Sequence[Mark]) -> str | None:
-    """What is not legal in a request as it came: such a request goes out as it is."""
-    if not line.source:
-        return "a request without messages"
-    if line.grammar.fault or line.grammar.open_calls:
-        return line.grammar.fault or f"tool calls without results: {', '.join(sorted(line.grammar.open_calls))}"
-    if len({mark.position for mark in (*marks, *automatic)}) > MARKS:
-        return f"more than {MARKS} cache marks"
-    if any(later.ttl > earlier.ttl for earlier, later in pairwise(marks)):
-        return "a cache mark that lives longer than one before it"
-    for mark in marks:
-        index = mark.position - len(line.head)
-        if index >= 0:
-            message = bisect_right(line.starts, index) - 1
-            block = line.source[message].blocks[index - line.starts[message]]
-            if block.kind is Kind.THINKING or (block.kind is Kind.TEXT and not block.text):
-                return f"a cache mark on {block.kind} where none may stand"
-    return None
-
-
-def _alike(known: Json, raw: Json) -> bool:
-    """Whether two messages say the same, a string content and a list of that one text being the same."""
-    if known == raw:
-        return True
-    if not isinstance(known, dict) or not isinstance(raw, dict) or known.keys() != raw.keys():
-        return False
-    one, other = ({**wire, "content": _as_list(wire.get("content"))} for wire in (known, raw))
-    return one == other
-
-
-def _as_list(content: Json) -> Json:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-def _by_message(marks: Sequence[Mark], line: Line) -> dict[int, dict[int, int]]:
-    """Marks on message blocks, by the ordinal of the message and of the block in it. Marks stand near the end: search from there."""
-    wanted = sorted((mark.position, mark.ttl) for mark in marks if mark.position >= len(line.head))
-    found: dict[int, dict[int, int]] = {}
-    position = line.chain.length
-    for ordinal in range(len(line.pieces) - 1, -1, -1):
-        if not wanted:
-            break
-        position -= len(line.pieces[ordinal].message.blocks)
-        while wanted and wanted[-1][0] >= position:
-            place, ttl = wanted.pop()
-            found.setdefault(ordinal, {})[place - position] = ttl
-    return found
-
+def _saved(live: Live, dialect: Dialect) -> Saved:
+    line = live.line
+    return Saved(
+        root=line.roots[-1].hex(),
+        messages=len(line.roots),
+        ledger=line.ledger,
+        listed=tuple(sorted(line.listed)),
+        warm=tuple(line.warm[-8:]),
+        warm_until=line.warm_until,
+        sent_length=line.sent_length,
+        rearmed_at=line.rearmed_at,
+        turns=line.turns,
+        drops_thinking=line.drops_thinking,
+        model="",
+        dialect=dialect,
+        version=live.version + 1,
+        lineage=live.name,
+    )

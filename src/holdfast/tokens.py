@@ -11,6 +11,7 @@ import gzip
 import hashlib
 from functools import lru_cache
 from importlib.resources import files
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
@@ -87,6 +88,7 @@ class Counter:
 
     def __init__(self) -> None:
         self._memo: LRUCache[bytes, int] = LRUCache(_MEMO)
+        self._lock = Lock()  # one counter serves all threads of a process
 
     def count(self, text: str) -> int:
         """The tokens of a text. Special tokens in it are plain text; a lone surrogate counts as what replaces it (U+FFFD)."""
@@ -104,10 +106,13 @@ class Counter:
         """
         if block.kind is Kind.OPAQUE:
             return block.tokens
-        known = self._memo.get(block.fingerprint) if block.fingerprint else None
+        if not block.fingerprint:
+            return self._weigh(block)
+        with self._lock:
+            known = self._memo.get(block.fingerprint)
         if known is None:
             known = self._weigh(block)
-            if block.fingerprint:
+            with self._lock:
                 self._memo[block.fingerprint] = known
         return known
 

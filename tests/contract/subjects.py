@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, settings
 
 from holdfast.checker import Announced, Checker, Dialect
 from holdfast.line import Line
-from holdfast.pipeline import Trace
+from holdfast.options import Options
 from holdfast.schedule import Schedule
-from holdfast.session import Options, Session
+from holdfast.session import Session
 from holdfast.store import Store
 from holdfast.strategies import named, registered
 from holdfast.strategy import Answer, Ask, Strategy
+from holdfast.trace import Trace
 from holdfast.usage import Usage
 from tests.generators import Body, Reply, Script, Step, dumps, start
 

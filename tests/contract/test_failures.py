@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,11 @@ from holdfast.edits import Clear, Drop, Edit, Fold, Plan
 from holdfast.errors import AskFailed, BudgetUnreachable, HoldfastError, IllegalPlan, StoreError
 from holdfast.frozen import Json
 from holdfast.line import Line
+from holdfast.options import Options
 from holdfast.pipeline import StrategyRaised
+from holdfast.saved import Saved
 from holdfast.schedule import Schedule
-from holdfast.session import Options, Session
+from holdfast.session import Session
 from holdfast.store import MemoryStore
 from holdfast.strategy import Answer, Ask, Goal, Proposal, View
 from holdfast.usage import Usage
@@ -266,6 +268,21 @@ class FailingStore:
     def get(self, name: str) -> Json | None:
         """Nothing is kept."""
         return None
+
+    def save(self, saved: Saved, expected: int) -> bool:
+        """As if it were."""
+        return True
+
+    def find(self, roots: Sequence[str]) -> Saved | None:
+        """Nothing is known."""
+        return None
+
+    def load(self, lineage: str) -> Saved | None:
+        """Nor here."""
+        return None
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 @pytest.mark.parametrize("error", [StoreError("full"), OSError("full"), RuntimeError("bug")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.edits import Clear, Edit, Fold, Plan
+from holdfast.saved import Saved
 from holdfast.session import Session
+from holdfast.store import MemoryStore
 from holdfast.strategy import Goal, Proposal, View
 from tests.contract.subjects import ACTIVE, KEEP_USER_TEXT, NAMES, faults, of_script, patient, run, session, working
 from tests.generators import Body, Reply, Script, Step, dumps, scripts, start
@@ -91,7 +94,7 @@ def test_a_fork_drops_thinking_that_was_made_behind_edits_it_does_not_inherit() 
     conversation = start(binds=True)
     steps = [Step(conversation.body(), 0.0)]
     for turn in range(24):
-        conversation.reply(Reply(12, 200, calls=1, thinking="signed", listed=False))
+        conversation.reply(Reply(12, 200, calls=int(turn % 4 < 3), thinking="signed", listed=False))
         steps.append(Step(conversation.body(), 20.0 * turn))
     body = steps[-1].body
     kinds = [block["type"] for block in flat(body)]
@@ -148,14 +151,22 @@ def test_a_conversation_outlives_many_others(name: str) -> None:
 
 
 def test_the_lineages_that_are_remembered_are_bounded() -> None:
-    """A forgotten conversation is a new one: it goes out, decided afresh."""
-    subject = session("none", lineages=2)
+    """A forgotten conversation that no store knows is a new one: it goes out, decided afresh."""
+    subject = session("none", lineages=2, store=Forgetful())
     first = working(2)
     sent_messages(subject, first[0].body)
     for number in range(3):
         sent_messages(subject, {**first[0].body, "messages": [{"role": "user", "content": str(number)}]})
     _, trace = subject.prepare(first[1].body, 1.0)
     assert trace.turn == 0
+
+
+class Forgetful(MemoryStore):
+    """Keeps blocks, and no lineages."""
+
+    def find(self, roots: Sequence[str]) -> Saved | None:
+        """Nothing is known."""
+        return None
 
 
 @pytest.mark.parametrize("name", NAMES)

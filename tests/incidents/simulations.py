@@ -10,9 +10,10 @@ from itertools import pairwise
 from typing import Any
 
 from holdfast.caches import AnthropicCache, AnthropicRules, Cache, OpenAICache, OpenAIMarkRules, OpenAIMarksCache, OpenAIRules, cache_for
+from holdfast.options import Options
 from holdfast.pricing import Prices, bill
 from holdfast.schedule import Schedule
-from holdfast.session import Options, Session
+from holdfast.session import Session
 from holdfast.strategies import Micro
 from holdfast.usage import Usage
 from tests.incidents.bodies import Place, Talk, assistant, prose, rounds, tool, user

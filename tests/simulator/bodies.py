@@ -110,6 +110,7 @@ class Judge:
                 return self.checkers[lineage].fork(), False
             break
         binds: Literal["prefix"] | None = "prefix" if self.binds(step) else None
+        assert self.transcript.dialect != "bedrock-converse"
         return Checker(self.transcript.dialect, binds, reader=self._reader), bool(line.ledger.entries)
 
 

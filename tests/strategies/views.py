@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from holdfast.blocks import Block, Kind, Message, Role
-from holdfast.edits import Clear, Drop, Edit, Fold
+from holdfast.edits import Clear, Drop, Edit, Fold, Insert
 from holdfast.strategy import Entry, Goal, View
 from holdfast.wire import anthropic
 
@@ -86,7 +86,10 @@ def broken_rules(view: View, edits: Sequence[Edit]) -> list[str]:
             wrong.append(f"{edit} touches a pinned block")
         if any(block.kind in (Kind.UNKNOWN, Kind.OPAQUE) for block in blocks):
             wrong.append(f"{edit} touches a block nobody understands")
-        wrong += _broken_clear(view, edit) if isinstance(edit, Clear) else _broken_span(view, edit)
+        if isinstance(edit, Insert):
+            wrong.append(f"{edit}: a strategy inserts nothing")
+        else:
+            wrong += _broken_clear(view, edit) if isinstance(edit, Clear) else _broken_span(view, edit)
     return wrong
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from holdfast.asking import asked
 from holdfast.blocks import Mark, Message, Settings
 from holdfast.caches import cache_for
 from holdfast.caches.anthropic import AnthropicCache
@@ -17,9 +18,12 @@ from holdfast.caches.machine import Cache, CacheRequest
 from holdfast.edits import Scribe
 from holdfast.families import thinks_manually
 from holdfast.line import Line
+from holdfast.live import HALF_HOUR
+from holdfast.marks import Own
 from holdfast.pipeline import Engine, Outcome, Policy
 from holdfast.prefix import Chain
 from holdfast.pricing import Price, Prices, cost
+from holdfast.routing import marks_of
 from holdfast.scale import Scale, scale
 from holdfast.schedule import Schedule, Tariff, schedule_for
 from holdfast.strategy import Answer, Ask, Strategy
@@ -123,12 +127,12 @@ class Replay:
         lane.meet(turn)
         settings = self._settings(turn, price, lane.losses if isinstance(cache, AnthropicCache) else 0)
         self._warm_as_recorded(cache, lane, turn, settings, now)
-        outcome = engine.step(lane.line, now, lambda ask, line: self._answer(ask, line, cache, settings, now), turn.prompt.marks)
+        outcome = engine.step(lane.line, now, lambda ask, line: self._answer(ask, line, cache, settings, now), Own(turn.prompt.marks))
         chain = outcome.chain
         usage = cache.send(CacheRequest(chain, settings, outcome.marks, now))
         asked = sum((cost(one, price, now) for one in outcome.trace.asked), Decimal(0))
         lane.line = engine.sent(outcome, now)
-        lane.line.went_listed(outcome.marks)
+        lane.line.went_listed(outcome.marks, self._wire.is_bare)
         settled = engine.learn(lane.line, outcome, usage)
         usage = usage.answered(output_tokens(turn, scale(price.family)))
         step = Step(turn, lane.turns, outcome, usage, cost(usage, price, now) + asked, asked)
@@ -184,6 +188,7 @@ class Replay:
         rates = price.rates()
         write = rates.of("write_1h" if ttl > 300 else "write_5m")
         scales = scale(price.family)
+        breakpoints = marks_of(price.provider, price.model) == "breakpoints"
         return Policy(
             strategy=self._strategy,
             schedule=schedule_of(price, self._conditions),
@@ -191,8 +196,10 @@ class Replay:
             count=scales.count,
             tariff=Tariff(float(rates.fresh), float(rates.of("read")), float(write)),
             keep_tail_tokens=self._conditions.keep_tail_tokens,
-            ttl=ttl,
-            marking=price.provider == "anthropic",
+            ttl=HALF_HOUR if breakpoints else ttl,
+            marking=price.provider == "anthropic" or breakpoints,
+            breakpoints=breakpoints,
+            minimum=price.min_cacheable_tokens or 0 if breakpoints else 0,
             binds_thinking=price.binds_thinking == "prefix",
             manual_thinking=thinks_manually(price.model),
             dialect=self._transcript.dialect,
@@ -233,9 +240,9 @@ class Replay:
         """A question is sent as a pure extension of the live prompt: it reads what is warm and writes nothing."""
         scales = scale(self._conditions.prices.find(settings.model).family)
         chain = line.chain.fork(line.chain.length)
-        note = self._wire.note(ask.instruction)
+        note = self._wire.note(asked(ask))
         chain.extend(block.weighed(scales.weigh(block)) for block in note.blocks)
-        warm = line.frontier(line.sent_length, now) or line.chain.head
+        warm = line.frontier(line.sent_length, now)
         marks = (Mark(warm - 1, 300),) if warm else ()
         usage = cache.send(CacheRequest(chain, settings, marks, now, writes=False))
         return Answer(ask.stand_in, usage.answered(max(ANSWER_TOKENS, scales.count(ask.stand_in))))

@@ -1,0 +1,1 @@
+"""Whole agents on the real SDKs, over real sockets, against the fake provider."""
