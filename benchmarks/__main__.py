@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "benchmarks" / "README.md"
 BEGIN, END = "<!-- table: make bench -->\n", "<!-- end of table -->"
-SUITES = ("import", "pipeline", "compare")
+SUITES = ("import", "pipeline", "compare", "wrap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,22 @@ def of_compare(run: Run) -> Iterator[Figure]:
     yield Figure("peak memory of the largest process over all transcripts", run.extra("test_memory", "peak_bytes") / 1e6, "MB", 500)
 
 
-FIGURES = {"import": of_import, "pipeline": of_pipeline, "compare": of_compare}
+def of_wrap(run: Run) -> Iterator[Figure]:
+    """Wrapped clients beside bare ones."""
+    for sdk, name, limit in (("anthropic", "messages.create", 1.1), ("openai", "chat.completions.create", 1.2)):
+        whole, short = f"test_call[whole-{sdk}]", f"test_call[compacted-{sdk}]"
+        yield Figure(f"wrapped `{name}` at 1M tokens, times the bare client", run.extra(whole, "ratio"), "x", limit)
+        yield Figure("the same in the process's own time", run.extra(whole, "cpu_ratio"), "x")
+        yield Figure("its first call, which reads everything", run.extra(whole, "first_wrapped_seconds"), "s")
+        yield Figure("the same once most has been shortened away", run.extra(short, "ratio"), "x", 1)
+    for sdk in ("anthropic", "openai"):
+        added = 1e3 * run.extra(f"test_first_byte[{sdk}]", "added_seconds")
+        yield Figure(f"what is added to the first byte of a stream at 200k tokens, {sdk}", added, "ms", 1)
+    one, many = (run.seconds(f"test_conversations[{known}]") for known in (1, 1000))
+    yield Figure("a call beside 1,000 conversations, times one beside none", many / one, "x", 1.1)
+
+
+FIGURES = {"import": of_import, "pipeline": of_pipeline, "compare": of_compare, "wrap": of_wrap}
 
 
 def machine() -> dict[str, Any]:

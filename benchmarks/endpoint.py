@@ -1,7 +1,7 @@
 """A provider that answers at once, whatever it is sent: ``python -m benchmarks.endpoint`` serves on loopback and prints its port.
 
-It reads a body without looking at it, so that the time of a call is the client's. The path says what comes back: its last part the dialect,
-``/stream/`` in it that it is streamed, its first part how many tokens the prompt is billed for (``/1000000/stream/v1/messages``).
+It reads a body without looking at it, so that the time of a call is the client's. The path says what comes back: its last part the
+dialect, ``/stream/`` in it that it is streamed (``/stream/v1/messages``). A prompt is billed by its length.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from benchmarks.measuring import ROOT
 
 PIECES = 40
 """Text pieces in a stream."""
+BYTES_A_TOKEN = 5.1
+"""What the benchmarks' texts come to."""
 _BUFFER = 1 << 20
 
 
@@ -38,15 +40,12 @@ def main() -> None:
 def _serve(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     buffer = bytearray(_BUFFER)
-    answers: dict[str, bytes] = {}
-    while (path := _request(connection, buffer)) is not None:
-        if path not in answers:
-            answers[path] = _answer(path)
-        connection.sendall(answers[path])
+    while (asked := _request(connection, buffer)) is not None:
+        connection.sendall(_answer(*asked))
 
 
-def _request(connection: socket.socket, buffer: bytearray) -> str | None:
-    """The path of the next request, whose body is read and forgotten; ``None`` when there is none."""
+def _request(connection: socket.socket, buffer: bytearray) -> tuple[str, int] | None:
+    """Path and length of the next request, whose body is read and forgotten; ``None`` when there is none."""
     head = b""
     while b"\r\n\r\n" not in head:
         chunk = connection.recv(65536)
@@ -55,17 +54,18 @@ def _request(connection: socket.socket, buffer: bytearray) -> str | None:
         head += chunk
     head, _, rest = head.partition(b"\r\n\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-    left = int(fields.get(b"content-length", b"0")) - len(rest)
+    length = int(fields.get(b"content-length", b"0"))
+    left = length - len(rest)
     while left > 0:
         got = connection.recv_into(buffer, min(left, _BUFFER))
         if not got:
             return None
         left -= got
-    return head.split(b" ", 2)[1].decode()
+    return head.split(b" ", 2)[1].decode(), length
 
 
-def _answer(path: str) -> bytes:
-    tokens = int(path.split("/")[1])
+def _answer(path: str, length: int) -> bytes:
+    tokens = int(length / BYTES_A_TOKEN)
     anthropic, streamed = path.endswith("/messages"), "/stream/" in path
     if streamed:
         body = b"".join(_anthropic_events(tokens) if anthropic else _chat_events(tokens))

@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks.measuring import Timer, exchange, opening
 from holdfast.frozen import freeze
-from holdfast.schedule import Schedule
 from holdfast.options import Options
+from holdfast.schedule import Schedule
 from holdfast.session import Session
 from holdfast.strategies import named
 from holdfast.tokens import Counter

@@ -30,7 +30,7 @@ BROAD_EXCEPT = {"pipeline.py"}
 """The one place that may catch anything: around a third party's strategy."""
 
 LAYERS = (
-    ("errors", "frozen"),
+    ("errors", "frozen", "forks"),
     ("blocks", "images"),
     ("prefix", "usage", "tokens", "transcript", "exchange", "pricing", "families"),
     ("scale", "settle", "rebuilt", "weighing", "calibrate", "tail", "wire", "caches", "readers", "checker", "heads"),
@@ -38,9 +38,9 @@ LAYERS = (
     ("strategy",),
     ("rules", "ledger", "marks", "schedule", "drive", "routing"),
     ("saved", "store", "trace"),
-    ("line", "asking", "volatile"),
+    ("line", "asking", "volatile", "policy"),
     ("pipeline",),
-    ("options", "lineages", "writing", "refusals", "arriving", "recall"),
+    ("options", "lineages", "writing", "refusals", "arriving", "keeping", "ahead", "recall"),
     ("strategies", "session"),
     ("parallel",),
     ("validation", "doctor"),

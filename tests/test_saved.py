@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -156,3 +157,13 @@ def test_what_cannot_be_is_refused(way: tuple[Any, ...], value: Any, why: str) -
     at(document, way[:-1])[way[-1]] = value
     with pytest.raises(StoreError, match=why):
         Saved.from_json(json.dumps(document))
+
+
+def test_what_the_provider_wrote_is_kept_and_older_folds_are_still_read() -> None:
+    """A fold keeps the provider's own JSON; one that was saved before folds had any is read as one without."""
+    own = Fold(0, 9, "told", '{"role":"assistant","content":[{"type":"compaction","signature":"ä"}]}')
+    saved = replace(SAVED, ledger=Ledger().commit(Plan("full", (own,))))
+    assert Saved.from_json(saved.to_json()) == saved
+    plain = replace(SAVED, ledger=Ledger().commit(Plan("full", (Fold(0, 9, "told"),))))
+    assert '"wire"' not in plain.to_json()
+    assert Saved.from_json(plain.to_json()) == plain

@@ -100,3 +100,12 @@ def test_a_whole_number_is_a_count_however_it_is_written(value: float) -> None:
     """JSON has one kind of number: 12.0 is 12."""
     usage = from_anthropic({"input_tokens": value})
     assert (usage.fresh, type(usage.fresh)) == (12, int)
+
+
+def test_a_compaction_alone_is_billed_by_its_iteration() -> None:
+    """A response that only compacts tells its tokens in ``iterations`` and nowhere else."""
+    step = {"type": "compaction", "input_tokens": 7, "output_tokens": 5, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 0}
+    raw = {"input_tokens": 0, "output_tokens": 0, "cache_read_input_tokens": 0, "iterations": [step]}
+    assert from_anthropic(raw) == Usage(fresh=7, read=90, output=5)
+    one = {**step, "type": "message"}
+    assert from_anthropic({**raw, "input_tokens": 3, "iterations": [one]}) == Usage(fresh=3)

@@ -20,7 +20,7 @@ _LENGTH: Mapping[Dialect, tuple[str, ...]] = {
     "openai-chat": ("max_completion_tokens", "max_tokens"),
     "openai-responses": ("max_output_tokens",),
 }
-_DROPPED = ("store", "metadata", "stream_options", "diagnostics")
+_DROPPED = ("store", "metadata", "stream_options", "diagnostics", "n", "logprobs", "top_logprobs", "prediction", "modalities", "audio")
 _THINKING_ROOM = 8_192
 
 
@@ -43,6 +43,14 @@ def question(wire: Wire, prompt: Mapping[str, Json], ask: Ask) -> dict[str, Json
         body["store"] = False  # the answer belongs to no conversation that the provider keeps
     if keys:
         body["stream"] = True
+    return body
+
+
+def cut(wire: Wire, prompt: Mapping[str, Json], messages: int) -> dict[str, Json]:
+    """``prompt`` with its first so many messages, those of its head not counted: what the provider itself is asked to compact."""
+    body = {key: value for key, value in prompt.items() if key not in _DROPPED}
+    history = body[wire.messages_key]
+    body[wire.messages_key] = history if isinstance(history, str) else history[: wire.leading(body) + messages]
     return body
 
 

@@ -83,7 +83,8 @@ def fingerprint(kind: Kind, role: Role, wire: Json) -> bytes:
 def make_block(kind: Kind, role: Role, wire: Json, text: str = "", **ids: str | None) -> Block:
     """A block from a provider's JSON: freezes it and takes its fingerprint. ``ids`` are ``call`` and ``tool``."""
     frozen = freeze(wire)
-    return Block(kind, role, frozen, text, 0, ids.get("call"), ids.get("tool"), fingerprint(kind, role, frozen))
+    call, tool = (name if isinstance(name, str) else None for name in (ids.get("call"), ids.get("tool")))  # a caller may send anything
+    return Block(kind, role, frozen, text, 0, call, tool, fingerprint(kind, role, frozen))
 
 
 def opaque(role: Role, tokens: int, label: str) -> Block:

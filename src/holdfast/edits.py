@@ -7,12 +7,14 @@ an index means the same block for ever, whatever has been edited since.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from holdfast.blocks import Block, Message
+from holdfast.frozen import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,16 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """The whole messages that hold blocks ``start`` to ``stop - 1`` give way to one user message with ``text``."""
+    """The whole messages that hold blocks ``start`` to ``stop - 1`` give way to one user message with ``text``.
+
+    ``wire``: the JSON text of the message that the provider itself wrote for them, which then stands there, as it came, in the place of
+    ``text``. To the provider it is the same conversation: thinking behind it stays bound to what it was made behind.
+    """
 
     start: int
     stop: int
     text: str
+    wire: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,11 @@ class Plan:
         """The first block that changes."""
         return min(edit.start for edit in self.edits)
 
+    @property
+    def by_provider(self) -> bool:
+        """Whether the provider wrote all of it, so that to its own checks nothing has changed."""
+        return all(isinstance(edit, Fold) and edit.wire for edit in self.edits)
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -113,22 +125,24 @@ class Piece:
 class Scribe:
     """How edited messages are written: the dialect's placeholders and notes, and the weight of a new block.
 
-    ``system_note`` writes a system message in the middle of the conversation; without it those are users' notes.
+    ``system_note`` writes a system message in the middle of the conversation; without it those are users' notes. ``read`` reads the
+    message that the provider wrote for a fold; without it folds are users' notes too.
     """
 
     cleared: Callable[[Block, str], Block]
     note: Callable[[str], Message]
     weigh: Callable[[Block], int]
     system_note: Callable[[str], Message] | None = None
+    read: Callable[[Json], Message] | None = None
 
     def clear(self, block: Block, text: str) -> Block:
         """A block with a placeholder for its content."""
         fresh = self.cleared(block, text)
         return fresh.weighed(self.weigh(fresh))
 
-    def fold(self, text: str) -> Message:
-        """The user message that stands for a span."""
-        return self._weighed(self.note(text))
+    def fold(self, text: str, wire: str = "") -> Message:
+        """The message that stands for a span: the provider's own, else a user's."""
+        return self._weighed(self.read(json.loads(wire)) if wire and self.read is not None else self.note(text))
 
     def insert(self, edit: Insert, behind: int) -> Piece:
         """What is inserted behind the messages that end at block ``behind``."""
@@ -173,7 +187,7 @@ def _edited(message: Message, start: int, queue: deque[Edit], scribe: Scribe) ->
     stop = start + len(message.blocks)
     if isinstance(edit, Fold | Drop) and edit.start <= start and edit.stop >= stop:
         if isinstance(edit, Fold) and edit.start == start:
-            return Piece(scribe.fold(edit.text), edit.start, edit.stop, (edit.start,), folded=True)
+            return Piece(scribe.fold(edit.text, edit.wire), edit.start, edit.stop, (edit.start,), folded=True)
         return None
     inside = [edit for edit in queue if edit.start < stop and not isinstance(edit, Insert)]
     if not inside:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from holdfast.blocks import Block, Kind, Mark, Message, Role, fingerprint
-from holdfast.edits import Drop, Edit, Insert, Piece, Plan, Scribe, apply, untouched
+from holdfast.edits import Drop, Edit, Fold, Insert, Piece, Plan, Scribe, apply, untouched
 from holdfast.ledger import Ledger
 from holdfast.prefix import Chain, chain_head, shared
 from holdfast.rules import CUT_RULES, CutRule, Grammar, legal_cuts
@@ -38,7 +38,8 @@ class Line:
     ``given_tokens`` the weight of the history as the caller keeps it. ``origin`` is, for each block sent, its position in the caller's
     prompt (-1: a fold, or an insert); ``listed`` are positions there whose bare string went out as a list of one text, because a mark
     stood on it. ``drops_thinking``: the API is asked to drop thinking whose prefix has changed (platform.claude.com, preserved thinking,
-    2026-10); once asked, always asked, because settings belong to the cache key. ``roots`` names the history up to each message.
+    2026-10); once asked, always asked, because settings belong to the cache key; ``dropped`` are the
+    ranges of messages, first and last behind one another, whose thinking it drops. ``roots`` names the history up to each message.
     """
 
     head: tuple[Block, ...]
@@ -61,6 +62,7 @@ class Line:
     turns: int = 0
     accounts: tuple[OpenAccount, ...] = ()
     drops_thinking: bool = False
+    dropped: tuple[int, ...] = ()
     roots: list[bytes] = field(default_factory=list)
     own: Chain | None = None
     owned: int = 0
@@ -74,6 +76,11 @@ class Line:
     def tokens(self) -> int:
         """The whole prompt as it is sent now."""
         return self.chain.tokens()
+
+    @property
+    def head_name(self) -> str:
+        """The name of what stands before the history."""
+        return self.chain.ids[self.chain.head - 1].hex() if self.chain.head else ""
 
     @property
     def root(self) -> tuple[bytes, bytes] | None:
@@ -119,6 +126,12 @@ class Line:
         self.owned = len(self.source)
         return self.own.upto(self.own.length)
 
+    def said(self, text: str) -> bool:
+        """Whether the newest message of our own says this already."""
+        inserts = (edit for edit in reversed(self.ledger.edits) if isinstance(edit, Insert))
+        newest = next(inserts, None) if text else None
+        return newest is not None and text in newest.text
+
     def insert(self, edit: Insert, scribe: Scribe) -> None:
         """A message of our own behind the newest, before it is sent for the first time."""
         self.ledger = self.ledger.commit(Plan("insert", (edit,)))
@@ -131,15 +144,16 @@ class Line:
         head: tuple[Block, ...] | None = None,
         binds: bool = False,
         source: Sequence[Message] | None = None,
+        newest: bool = False,
     ) -> Line:
         """A line that shares the first ``messages`` messages, under the same or another head, and inherits the edits that lie in them.
 
         Where the model ``binds`` thinking to its prefix, thinking made behind edits that are not inherited leaves. ``source`` are the same
-        messages where they have been weighed anew.
+        messages where they have been weighed anew. ``newest``: the last of them is the newest of the fork's, which no edit may touch.
         """
         size = self.starts[messages] if messages < len(self.source) else self.size
         line = Line.begin(self.head if head is None else head, self.grammar.dialect)
-        line.ledger = self.ledger.inherited(size)
+        line.ledger = self.ledger.inherited(self.starts[messages - 1] if newest and messages else size)
         same = head is None or len(head) == len(self.head)
         line.listed = {place for place in self.listed if same and len(self.head) * (head is not None) <= place < len(self.head) + size}
         if binds:
@@ -156,7 +170,7 @@ class Line:
         line.warm = [length for length in self.warm if length <= common]
         line.warm_until = self.warm_until
         line.rearmed_at, line.turns, line.sent_length = self.rearmed_at, self.turns, min(common, self.sent_length)
-        line.drops_thinking = self.drops_thinking
+        line.drops_thinking, line.dropped = self.drops_thinking, self.dropped
         return line
 
     def under(self, ledger: Ledger, scribe: Scribe) -> Line:
@@ -170,7 +184,7 @@ class Line:
         common = shared(self.chain.ids[: self.chain.length], line.chain.ids)
         line.warm, line.warm_until = [length for length in self.warm if length <= common], self.warm_until
         line.sent_length, line.rearmed_at, line.turns = min(self.sent_length, common), self.rearmed_at, self.turns
-        line.accounts, line.drops_thinking = self.accounts, self.drops_thinking
+        line.accounts, line.drops_thinking, line.dropped = self.accounts, self.drops_thinking, self.dropped
         return line
 
     def _unbound(self, messages: int, edits: Sequence[Edit]) -> list[Drop]:
@@ -198,12 +212,14 @@ class Line:
         line = Line(self.head, self.chain.fork(blocks), self.sent[:blocks], self.origin[:blocks], set(self.listed))
         line.source, line.starts, line.ages, line.size = list(self.source), list(self.starts), list(self.ages), self.size
         line.roots, line.drops_thinking = list(self.roots), self.drops_thinking or dropped is not None
+        line.dropped = self.dropped
         if dropped is not None:
             ordinal = bisect_left(self.starts, dropped)
             line.source[ordinal:] = [_without_thought(message) for message in line.source[ordinal:]]
+            line.dropped = (*self.dropped, ordinal, len(line.source))
         line.grammar, line.ledger, line.pieces = self.grammar.copy(), ledger, self.pieces[:keep]
         later = [edit for edit in ledger.edits if edit.start >= begin]
-        for piece in apply(self.source[first:], begin, later, scribe):
+        for piece in apply(line.source[first:], begin, later, scribe):
             line._append(piece)
         common = shared(self.chain.ids[: self.chain.length], line.chain.ids)
         line.warm, line.warm_until = [length for length in self.warm if length <= common], self.warm_until
@@ -234,11 +250,12 @@ class Line:
 
     def went_listed(self, marks: Iterable[Mark], is_bare: Callable[[Block], bool]) -> None:
         """Bare strings that carried a mark went out as a list of one text, and do so from now on."""
-        self.listed.update(self.origin[mark.position] for mark in marks if is_bare(self.sent[mark.position]))
+        self.listed.update(place for mark in marks if is_bare(self.sent[mark.position]) and (place := self.origin[mark.position]) >= 0)
 
     def went_bare(self, place: int, is_bare: Callable[[Block], bool]) -> bool:
         """Whether the block sent at ``place`` went out as a bare string before, so that a mark on it would change its form."""
-        return place < self.sent_length and self.origin[place] not in self.listed and is_bare(self.sent[place])
+        known = self.origin[place] < 0 or (place < self.sent_length and self.origin[place] not in self.listed)
+        return known and is_bare(self.sent[place])  # what we wrote ourselves is written anew at each commit: it keeps one form
 
     def frontier(self, length: int, now: float) -> int | None:
         """The longest chain length, at most ``length``, at which an entry is believed alive; ``None`` if there is none."""
@@ -253,6 +270,11 @@ class Line:
         if 0 < self.sent_length <= stable and self.sent_length < self.chain.length:
             return self.sent_length
         return self.chain.length - (len(self.pieces[-1].message.blocks) if self.pieces else 0)
+
+    def reach(self, stop: int) -> tuple[int, int]:
+        """How many of the messages sent stand for blocks before ``stop``, and the chain length behind them."""
+        pieces = bisect_right(self.pieces, stop, key=lambda piece: piece.stop)
+        return pieces, self.chain.head + sum(len(piece.message.blocks) for piece in self.pieces[:pieces])
 
     def cold(self, now: float) -> bool:
         """Whether the cache holds nothing of this conversation's messages."""
@@ -354,7 +376,7 @@ class Line:
 
 
 def _before(edits: Sequence[Edit], index: int) -> list[Edit]:
-    return [edit for edit in edits if edit.start < index]
+    return [edit for edit in edits if edit.start < index and not (isinstance(edit, Fold) and edit.wire)]
 
 
 def _without_thought(message: Message) -> Message:
@@ -374,3 +396,11 @@ def rooted(parent: bytes, message: Message) -> bytes:
 
 def _as_text(block: Block) -> bytes:
     return fingerprint(block.kind, block.role, {"type": "text", "text": block.wire})
+
+
+def without_thoughts(source: Sequence[Message], dropped: Sequence[int]) -> list[Message]:
+    """Messages whose thinking weighs nothing within these ranges (``Line.dropped``)."""
+    made = list(source)
+    for start, stop in zip(dropped[::2], dropped[1::2], strict=False):
+        made[start:stop] = [_without_thought(message) for message in made[start:stop]]
+    return made

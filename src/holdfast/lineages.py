@@ -20,9 +20,12 @@ from holdfast.edits import Insert
 from holdfast.frozen import Json, freeze
 from holdfast.heads import Head, given_head, read_head
 from holdfast.line import Line
-from holdfast.pipeline import Engine, Outcome
+from holdfast.pipeline import Attempt, Engine, Outcome
 from holdfast.saved import Saved
 from holdfast.wire import Wire
+
+HEADS = 256
+"""How many heads that look alike are told apart."""
 
 REACH = 24
 """A request that has grown by more messages than this since the last one is looked for among all lineages."""
@@ -37,7 +40,8 @@ class Live:
     ``pending`` has been sent and not been answered, ``confirmed`` was answered last. ``asking``: a strategy's question is on its way.
     ``name`` and ``version`` are those of the row in the store. ``mended``: thinking was repaired once. ``bare``: the provider takes no
     marks of ours here, as it turns out if it takes ``barely``. ``values``: what was moved out of the head and said last.
-    ``unedited_sent``: the blocks of the caller's last prompt.
+    ``unedited_sent``: the blocks of the caller's last prompt. ``ready``: a plan made ahead, behind the commit ``ready_behind``;
+    ``preparing``: one is being made; ``looked_at``: up to which size of the prompt there was no need to.
     """
 
     number: int
@@ -61,6 +65,10 @@ class Live:
     barely: Outcome | None = None
     values: str = ""
     unedited_sent: int = 0
+    ready: Attempt | None = None
+    ready_behind: int | None = None
+    preparing: bool = False
+    looked_at: int = 0
 
     @property
     def promised(self) -> Line:
@@ -193,7 +201,7 @@ class Lineages:
     def _head(self, body: Mapping[str, Json]) -> Head:
         """The head of this body, as it was first sent if it was sent before."""
         given = given_head(body, self._wire)
-        likely = self._heads.setdefault(_head_sign(given), [])
+        likely = self._heads.setdefault(head_sign(given), [])
         for known in likely:
             if known.given == given:
                 return known
@@ -202,7 +210,7 @@ class Lineages:
             if known.says_the_same(new):
                 return known
         likely.append(new)
-        del likely[:-8]
+        del likely[:-HEADS]
         return new
 
     def _common(self, live: Live, messages: Sequence[Json], plains: dict[int, Json]) -> tuple[int, list[int]]:
@@ -232,7 +240,7 @@ class Lineages:
             return live, 0
         other = None if parent.head is head else head.blocks
         source = parent.line if parent.asking else parent.promised
-        live = Live(self._count, self._engine.fork(source, common, other), head)
+        live = Live(self._count, self._engine.fork(source, common, other, newest=common == len(messages)), head)
         live.wires, live.given, live.values, live.bare = parent.wires[:common], parent.given[:common], parent.values, parent.bare
         return live, common
 
@@ -245,7 +253,8 @@ class Lineages:
         if saved is None or saved.messages <= known or saved.messages > len(messages):
             return None
         live = Live(self._count, self._engine.resumed(head.blocks, read[: saved.messages], saved), head)
-        if ":" not in saved.lineage:  # a row that a commit left behind names another lineage than the one that grew on
+        own = saved.head == live.line.head_name and saved.model == self._engine.policy.model
+        if own and ":" not in saved.lineage:  # a row that a commit left behind names another lineage than the one that grew on
             live.name, live.version = saved.lineage, saved.version
         live.wires, live.given = [message.wire for message in read[: saved.messages]], list(messages[: saved.messages])
         return live
@@ -312,15 +321,17 @@ def _first(raw: Mapping[str, Json], keys: Iterable[str]) -> str | None:
     return next((value for key in keys if isinstance(value := raw.get(key), str)), None)
 
 
-def _head_sign(given: Sequence[Json]) -> int:
-    """The same for what stands before the history: texts and the names of the first and last tool."""
+def head_sign(given: Sequence[Json]) -> int:
+    """The same for what stands before the history: its texts, and the names and descriptions of its tools."""
     found: list[object] = []
     for value in given:
         items = value if isinstance(value, list | tuple) else [value]
-        for item in [*items[:1], *items[-1:]]:
+        for item in items:
             inner = item.get("function") if isinstance(item, Mapping) else None
             found.append(item if isinstance(item, str) else sign(item) if isinstance(item, Mapping) else None)
-            found.append(_first(inner if isinstance(inner, Mapping) else item, ("name", "text")) if isinstance(item, Mapping) else None)
+            if isinstance(item, Mapping):
+                told = inner if isinstance(inner, Mapping) else item
+                found.extend(_first(told, (key,)) for key in ("name", "text", "description"))
     return hash(tuple(value for value in found if value is not None))
 
 

@@ -61,4 +61,5 @@ def options_for(price: Price, ttl: Literal["5m", "1h"] = "5m") -> Options:
         binds_thinking=price.binds_thinking == "prefix",
         manual_thinking=thinks_manually(price.model),
         family=price.family,
+        model=price.model,
     )

@@ -36,12 +36,13 @@ def _any(position: int) -> bool:
 @dataclass(frozen=True, slots=True)
 class Own:
     """The caller's marks on one request: those that stand on blocks, the one that the API sets for a top-level ``cache_control``, and
-    whether OpenAI marks the newest message by itself.
+    whether OpenAI marks the newest message by itself. ``alone``: none of ours may stand beside them.
     """
 
     marks: tuple[Mark, ...] = ()
     automatic: Mark | None = None
     implicit: bool = True
+    alone: bool = False
 
     @property
     def all(self) -> tuple[Mark, ...]:

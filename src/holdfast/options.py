@@ -27,8 +27,8 @@ class Options:
     again with each of the user's messages. ``volatile``: what is moved from the system prompt to the user's newest message.
     ``system_messages``: the model takes those in the middle of a conversation. ``shared``: other processes write to the store too, so
     that it is looked at before each request. ``recall``: the model has the tool of ``holdfast.recall``, so folds say what to ask it for.
-    ``minimum``: the shortest prefix, in tokens, that gets a mark of ours. ``counter``: ``"sampled"`` weighs long texts by samples,
-    ``"full"`` counts them.
+    ``minimum``: the shortest prefix, in tokens, that gets a mark of ours. ``model`` names whose cache it is. ``counter``: ``"sampled"``
+    weighs long texts by samples, ``"full"`` counts them.
     """
 
     schedule: Schedule
@@ -54,4 +54,5 @@ class Options:
     shared: bool = False
     recall: bool = False
     minimum: int = 0
+    model: str = ""
     counter: Literal["sampled", "full"] = "sampled"

@@ -7,84 +7,31 @@ in the simulator.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from holdfast.blocks import Block, Kind, Mark, Message
 from holdfast.drive import Drive
-from holdfast.edits import Drop, Edit, Fold, Plan, Scribe
+from holdfast.edits import Drop, Edit, Fold, Plan
 from holdfast.errors import AskFailed, BudgetUnreachable, HoldfastError, IllegalPlan
 from holdfast.ledger import Committed
-from holdfast.line import Line, OpenAccount
+from holdfast.line import Line, OpenAccount, without_thoughts
 from holdfast.marks import NO_MARKS, Layout, Own, breakpoint_entries, plan_breakpoints, plan_marks
+from holdfast.policy import PLAIN, Policy, Wish
 from holdfast.prefix import Chain, shared
 from holdfast.rules import CUT_RULES, MANUAL_THINKING_RULES, check_plan, legal
 from holdfast.saved import Saved
-from holdfast.schedule import Schedule, Tariff, break_even
+from holdfast.schedule import Tariff, break_even
 from holdfast.store import key, stretch
-from holdfast.strategy import Answer, Ask, Goal, Strategy, View
+from holdfast.strategy import Answer, Ask, Goal, View
 from holdfast.trace import CommitTrace, Trace
-from holdfast.transcript import Dialect
 from holdfast.usage import Usage
 from holdfast.wire import of
 
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the caller says of one request.
-
-    ``force`` makes a plan now, ``focus`` says what a summary is to keep; ``goal`` names the sizes too. ``pins`` keep their bytes beside
-    those of the policy; ``strategy`` stands in for the policy's. ``may_plan``: nothing new is committed where it is false; ``may_ask``: a
-    plan that needs the model waits, ``why`` says what for.
-    """
-
-    force: bool = False
-    focus: str = ""
-    goal: Goal | None = None
-    pins: Callable[[Block], bool] | None = None
-    strategy: Strategy | None = None
-    may_plan: bool = True
-    may_ask: bool = True
-    why: str = ""
-
-
-PLAIN = Wish()
 _RECALL = "[holdfast: recall {} brings back what stood here]"
 
 FORCED_SHARE = 0.5
 """What a plan that the caller forces aims at, of what the prompt is; never more than the usual target."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the engine is told once: who proposes, when, how edits are written, what tokens cost.
-
-    ``count`` weighs a text, ``pins`` says which blocks the user pinned. ``binds_thinking``: the model signs thinking over the exact
-    prefix, so thinking behind an edit must go (platform.claude.com, preserved thinking, 2026-10). ``manual_thinking``: replies think
-    within a fixed budget, and the last turn must begin with thinking. ``marking``: the
-    provider writes its cache at marks; ``ttl`` is their lifetime in seconds. ``dialect``: whose wire grammar holds. ``drop_block``: the
-    API can be asked to drop thinking whose prefix has changed, so that a plan need not wait for the end of a tool loop.
-    ``keep_caller``: the caller's own marks keep their places. ``named``: a fold says under which name what it stands for can be recalled.
-    ``minimum``: the shortest prefix, in tokens, that gets a mark of ours. ``breakpoints``: marks are OpenAI's (``plan_breakpoints``).
-    """
-
-    strategy: Strategy
-    schedule: Schedule
-    scribe: Scribe
-    count: Callable[[str], int]
-    tariff: Tariff = field(default_factory=Tariff)
-    keep_tail_tokens: int = 10_000
-    ttl: int = 300
-    marking: bool = True
-    binds_thinking: bool = False
-    manual_thinking: bool = False
-    dialect: Dialect = "anthropic"
-    pins: Callable[[Block], bool] | None = None
-    drop_block: bool = False
-    keep_caller: bool = True
-    named: bool = False
-    minimum: int = 0
-    breakpoints: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +98,42 @@ class Engine:
         return Line.begin(head, self.policy.dialect)
 
     def fork(
-        self, line: Line, messages: int, head: tuple[Block, ...] | None = None, source: Sequence[Message] | None = None
+        self,
+        line: Line,
+        messages: int,
+        head: tuple[Block, ...] | None = None,
+        source: Sequence[Message] | None = None,
+        newest: bool = False,
     ) -> Line:
-        """A lineage that shares the first ``messages`` messages of another, under the same head or the one given."""
-        return line.fork(messages, self.policy.scribe, head, self.policy.binds_thinking, source)
+        """A lineage that shares the first ``messages`` messages of another, under the same head or the one given.
+
+        ``newest``: it ends there, so that no edit may touch the last of them.
+        """
+        return line.fork(messages, self.policy.scribe, head, self.policy.binds_thinking, source, newest)
 
     def resumed(self, head: tuple[Block, ...], source: Sequence[Message], saved: Saved) -> Line:
         """A lineage as it was saved: its messages under its ledger, and what was warm."""
         line = self.begin(head)
-        line.grow(source)
+        line.grow(source if not self.policy.drop_block else without_thoughts(source, saved.dropped))
+        line.dropped = saved.dropped
         line = line.under(saved.ledger, self.policy.scribe)
         line.ages = [len(saved.ledger.entries)] * len(source)
-        line.listed = {place for place in saved.listed if place < len(head) + line.size}
-        line.warm = [length for length in saved.warm if length <= line.chain.length]
-        line.warm_until, line.sent_length = saved.warm_until, min(saved.sent_length, line.chain.length)
-        line.rearmed_at, line.turns, line.drops_thinking = saved.rearmed_at, saved.turns, saved.drops_thinking
+        shift = len(head) - saved.head_blocks
+        same = saved.head == line.head_name
+        line.listed = {place + shift for place in saved.listed if same or place >= saved.head_blocks}
+        line.listed = {place for place in line.listed if place < len(head) + line.size}
+        if same and saved.model == self.policy.model:
+            line.warm = [length for length in saved.warm if length <= line.chain.length]
+            line.warm_until, line.sent_length = saved.warm_until, min(saved.sent_length, line.chain.length)
+        line.rearmed_at, line.turns = saved.rearmed_at, saved.turns
+        line.drops_thinking = saved.drops_thinking and self.policy.drop_block
         return line
+
+    def repaired(self, line: Line, plan: Plan, now: float, own: Own) -> Outcome:
+        """A request whose thinking the provider does not take any more: ``plan`` drops it, wherever it stands."""
+        goal = Goal(0, self.policy.schedule.limit, now, force=True)
+        after, attempt = self._commit(line, Attempt(goal, "", plan, strategy=plan.strategy), now, PLAIN)
+        return self._outcome(line, after, attempt, now, own)
 
     def step(
         self, line: Line, now: float, ask: Asker | None = None, own: Own = NO_MARKS, wish: Wish = PLAIN
@@ -186,9 +153,13 @@ class Engine:
         held = self._held(line, wanted, wish)
         if held:
             return self._outcome(line, line, Attempt(wanted, held), now, own)
-        attempt = yield from self._propose(line, wanted, wish)
+        attempt = yield from self.propose(line, wanted, wish)
         after, attempt = self._commit(line, attempt, now, wish)
         return self._outcome(line, after, attempt, now, own)
+
+    def wants(self, line: Line, now: float, wish: Wish) -> bool:
+        """Whether a strategy will be asked for a plan."""
+        return wish.goal is not None or (line.grammar.complete and self._wanted(line, now, wish) is not None)
 
     def _wanted(self, line: Line, now: float, wish: Wish) -> Goal | None:
         schedule, cold = self.policy.schedule, line.cold(now)
@@ -316,7 +287,8 @@ class Engine:
         )
         return after, replace(attempt, commit=trace)
 
-    def _propose(self, line: Line, goal: Goal, wish: Wish) -> Generator[Ask, Answer, Attempt]:
+    def propose(self, line: Line, goal: Goal, wish: Wish) -> Generator[Ask, Answer, Attempt]:
+        """What the strategy offers for this goal; nothing is committed."""
         strategy = wish.strategy or self.policy.strategy
         urgent = goal.force or line.tokens > self.policy.schedule.limit
         paid: list[Answer] = []
@@ -358,7 +330,8 @@ class Engine:
     def _applied(self, line: Line, proposed: Plan, wish: Wish) -> tuple[Plan, Line]:
         """The plan with what legality adds to it, and the line it leads to. Raises ``IllegalPlan``."""
         policy = self.policy
-        dropped = line.starts[line.loop] if policy.binds_thinking and policy.drop_block and line.thinks_in_loop else None
+        drops = policy.binds_thinking and policy.drop_block and line.thinks_in_loop and not proposed.by_provider
+        dropped = line.starts[line.loop] if drops else None
         plan = self._legal_everywhere(line, self._with_names(line, proposed), dropped)
         pinned = self._pinned(line, self._pins(wish))
         own = {(edit.start, edit.stop) for edit in proposed.edits}
@@ -380,7 +353,7 @@ class Engine:
         source = line.source_blocks()
         edits = (
             replace(edit, text=f"{edit.text}\n{_RECALL.format(key(stretch(source[edit.start : edit.stop])))}")
-            if isinstance(edit, Fold)
+            if isinstance(edit, Fold) and not edit.wire
             else edit
             for edit in plan.edits
         )
@@ -400,7 +373,7 @@ class Engine:
 
     def _legal_everywhere(self, line: Line, plan: Plan, dropped: int | None) -> Plan:
         """The plan with drops for thinking that is bound to what it changes, up to where the API itself will drop it."""
-        if not self.policy.binds_thinking:
+        if not self.policy.binds_thinking or plan.by_provider:
             return plan
         drops = line.bound_thinking(plan.first, plan.edits, dropped)
         return replace(plan, edits=tuple(sorted((*plan.edits, *drops), key=lambda edit: edit.start)))
@@ -409,7 +382,7 @@ class Engine:
         places = line.places(mark.position for mark in own.all)
         caller_marks = tuple(replace(mark, position=places[mark.position]) for mark in own.marks if mark.position in places)
         automatic = None if own.automatic is None else replace(own.automatic, position=line.chain.length - 1)
-        if not self.policy.marking:
+        if not self.policy.marking or own.alone:
             return caller_marks if automatic is None else (*caller_marks, automatic)
         frontier = line.frontier(stable, now)
         if frontier is None:  # cold: an entry where forks of this conversation part will be read by the next of them

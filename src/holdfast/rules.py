@@ -102,6 +102,11 @@ def legal_cuts(messages: Sequence[Message], starts: Sequence[int], rules: Iterab
     return tuple(starts[gap] if gap < len(messages) else end for gap in sorted(gaps))
 
 
+def _compacted(message: Message) -> bool:
+    """Whether this is a summary that Anthropic wrote, which begins a conversation in the place of what it summarises."""
+    return bool(message.blocks) and isinstance(message.blocks[0].wire, dict) and message.blocks[0].wire.get("type") == "compaction"
+
+
 @dataclass(slots=True)
 class Grammar:
     """Follows a conversation and knows whether it is legal so far; work per message only.
@@ -133,7 +138,8 @@ class Grammar:
         self.last = message.role
 
     def _fault(self, message: Message) -> str | None:
-        if self.seen == 0 and self.dialect in ("anthropic", "bedrock-converse") and message.role is Role.ASSISTANT:
+        begins = self.seen == 0 and self.dialect in ("anthropic", "bedrock-converse")
+        if begins and message.role is Role.ASSISTANT and not _compacted(message):
             return "the first message is not the user's"
         if self.dialect == "bedrock-converse" and message.role is self.last:
             return f"two messages of the {message.role}'s in a row"
@@ -199,6 +205,8 @@ def _faults(plan: Plan, view: View) -> Iterator[tuple[str, str]]:
         if edit.stop > view.tail or edit.start < 0:
             yield "tail", f"{where} reaches into the newest messages, which stay verbatim (from block {view.tail})"
         touched = range(edit.start, min(edit.stop, len(view.source)))
+        if _whole_head(edit):  # the provider's own words stand for the first user message too: nothing before them is read
+            touched = range(view.cuts[0] if view.cuts else 0, touched.stop)
         if any(index in view.pinned for index in touched):
             yield "pinned", f"{where} touches a pinned block"
         if any(edit.start < stop and start < edit.stop and not (edit.start <= start and stop <= edit.stop) for start, stop in folds):
@@ -206,6 +214,10 @@ def _faults(plan: Plan, view: View) -> Iterator[tuple[str, str]]:
         if any(a < edge < b for a, b in holes for edge in (edit.start, edit.stop)):
             yield "drops", f"{where} starts or stops inside a span that was dropped before"
         yield from _edit_faults(edit, view.source, cuts, sent)
+
+
+def _whole_head(edit: Edit) -> bool:
+    return isinstance(edit, Fold) and bool(edit.wire) and edit.start == 0
 
 
 def _edit_faults(edit: Edit, source: Sequence[Block], cuts: set[int], sent: Mapping[int, str]) -> Iterator[tuple[str, str]]:
@@ -223,7 +235,7 @@ def _edit_faults(edit: Edit, source: Sequence[Block], cuts: set[int], sent: Mapp
         if not edit.text.strip():
             yield "no-empty-content", f"{where} has no placeholder"
         return
-    if edit.start not in cuts or edit.stop not in cuts:
+    if not (edit.start in cuts or _whole_head(edit)) or edit.stop not in cuts:
         yield "legal-cuts", f"{where} does not start and stop at legal cuts"
     if isinstance(edit, Fold) and not edit.text.strip():
         yield "no-empty-content", f"{where} has no text"

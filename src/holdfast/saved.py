@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import isnan
 from typing import TypeVar, get_args, get_type_hints
 
@@ -21,11 +21,14 @@ EDITS: Mapping[str, type[Edit]] = {"clear": Clear, "fold": Fold, "drop": Drop, "
 """Every kind of edit by the name it is written under. Their fields are texts, whole numbers and flags."""
 
 _PLAIN: Mapping[str, type] = {
-    **dict.fromkeys(("root", "model", "lineage"), str),
-    **dict.fromkeys(("messages", "sent_length", "rearmed_at", "turns", "version"), int),
+    **dict.fromkeys(("root", "model", "lineage", "head"), str),
+    **dict.fromkeys(("messages", "sent_length", "rearmed_at", "turns", "version", "head_blocks"), int),
     "drops_thinking": bool,
 }
 _FIELDS = {kind: get_type_hints(kind) for kind in EDITS.values()}
+_LATER = ("wire",)
+"""Fields of edits that came after the format: they are written only where they say something."""
+
 _NAMES = {kind: name for name, kind in EDITS.items()}
 T = TypeVar("T")
 
@@ -39,7 +42,8 @@ class Saved:
     a cache entry is believed alive until ``warm_until`` (POSIX seconds). ``sent_length`` is the chain length of the last request,
     ``rearmed_at`` the prompt's tokens when the schedule was last armed, ``turns`` how many requests there were.
     ``lineage`` is an id made by whoever saves, ``version`` counts the saves of it, from 1. ``drops_thinking``: the API was asked to drop
-    thinking whose prefix has changed, which is asked for ever after.
+    thinking whose prefix has changed, which is asked for ever after. ``model`` was asked, behind a head of that name and so many blocks:
+    what was warm is so for these only. ``dropped`` as in ``Line``.
     """
 
     root: str
@@ -56,6 +60,9 @@ class Saved:
     version: int
     lineage: str
     drops_thinking: bool = False
+    head: str = ""
+    head_blocks: int = 0
+    dropped: tuple[int, ...] = ()
 
     def follows(self, expected: int) -> None:
         """Raises ``StoreError`` where this is not the version that comes after ``expected``."""
@@ -83,6 +90,7 @@ class Saved:
             "ledger": ledger_document(self.ledger),
             "listed": list(self.listed),
             "warm": list(self.warm),
+            "dropped": list(self.dropped),
             "warm_until": float(until) if abs(until) < float("inf") else str(until),
         }
         return {"format": FORMAT, **plain, **written}
@@ -96,7 +104,7 @@ class Saved:
         if given["dialect"] not in get_args(Dialect):
             raise StoreError(f"a saved lineage has no dialect that is known: {given['dialect']!r}")
         read: dict[str, Json] = {name: _typed(given[name], kind, name) for name, kind in _PLAIN.items()}
-        read |= {name: _numbers(given[name], name) for name in ("listed", "warm")}
+        read |= {name: _numbers(given[name], name) for name in ("listed", "warm", "dropped")}
         return cls(ledger=ledger_of(given["ledger"]), warm_until=_seconds(given["warm_until"]), dialect=given["dialect"], **read)
 
 
@@ -111,8 +119,39 @@ def ledger_document(ledger: Ledger) -> list[Json]:
             "why": entry.plan.why,
             "edits": [_edit_document(edit) for edit in entry.plan.edits],
         }
-        for entry in ledger.entries
+        for entry in _shortened(ledger)
     ]
+
+
+_AGAIN = "\x00again"
+"""Stands for the text of the insert before, so that a reminder that is said at each turn is not written at each."""
+
+
+def _shortened(ledger: Ledger) -> list[LedgerEntry]:
+    """The entries with every insert that says what the one before said marked as such."""
+    entries, said = list[LedgerEntry](), ""
+    for entry in ledger.entries:
+        if isinstance(entry, Committed) and len(entry.plan.edits) == 1 and isinstance(insert := entry.plan.edits[0], Insert):
+            if insert.text and insert.text == said:
+                entry = replace(entry, plan=replace(entry.plan, edits=(replace(insert, text=_AGAIN),)))
+            said = insert.text
+        entries.append(entry)
+    return entries
+
+
+def _spelt(entries: list[LedgerEntry]) -> tuple[LedgerEntry, ...]:
+    """The same with every text in its place. Raises ``StoreError`` where there was none to repeat."""
+    whole, said = list[LedgerEntry](), ""
+    for entry in entries:
+        if isinstance(entry, Committed) and len(entry.plan.edits) == 1 and isinstance(insert := entry.plan.edits[0], Insert):
+            if insert.text == _AGAIN:
+                if not said:
+                    raise StoreError("a ledger repeats an insert that is not there")
+                entry = replace(entry, plan=replace(entry.plan, edits=(replace(insert, text=said),)))
+            else:
+                said = insert.text
+        whole.append(entry)
+    return tuple(whole)
 
 
 def ledger_of(document: Json) -> Ledger:
@@ -124,7 +163,7 @@ def ledger_of(document: Json) -> Ledger:
         if not fits or (isinstance(entry, Withdrawn) and not isinstance(entries[entry.number], Committed)):
             raise StoreError(f"entry {place} of a ledger has number {entry.number}, which cannot be")
         entries.append(entry)
-    return Ledger(tuple(entries))
+    return Ledger(_spelt(entries))
 
 
 def _entry(raw: Mapping[str, Json]) -> LedgerEntry:
@@ -138,7 +177,8 @@ def _entry(raw: Mapping[str, Json]) -> LedgerEntry:
 
 
 def _edit_document(edit: Edit) -> dict[str, Json]:
-    return {"edit": _NAMES[type(edit)], **{name: getattr(edit, name) for name in _FIELDS[type(edit)]}}
+    told = {name: getattr(edit, name) for name in _FIELDS[type(edit)]}
+    return {"edit": _NAMES[type(edit)], **{name: value for name, value in told.items() if name not in _LATER or value}}
 
 
 def _edit(raw: Json) -> Edit:
@@ -146,7 +186,7 @@ def _edit(raw: Json) -> Edit:
     kind = EDITS.get(_typed(given.get("edit"), str, "the kind of an edit"))
     if kind is None:
         raise StoreError(f"no edit is known as {given['edit']!r}")
-    wanted = _FIELDS[kind]
+    wanted = {name: type_ for name, type_ in _FIELDS[kind].items() if name not in _LATER or name in given}
     _exactly(given, {"edit", *wanted}, "an edit")
     return kind(**{name: _typed(given[name], type_, f"{name} of an edit") for name, type_ in wanted.items()})
 

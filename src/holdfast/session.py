@@ -6,27 +6,29 @@ last request of each lineage; nothing has to be passed around.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias, TypeVar
 from uuid import uuid4
 
 from cachetools import LRUCache
 
-from holdfast import arriving
-from holdfast.asking import question
-from holdfast.blocks import Mark, Message, Settings
+from holdfast import ahead, arriving
+from holdfast.asking import cut, question
+from holdfast.blocks import Mark, Message, Role, Settings
 from holdfast.edits import Scribe
 from holdfast.errors import AskFailed, HoldfastError, StoreError
-from holdfast.frozen import Json
+from holdfast.frozen import Json, freeze
+from holdfast.heads import given_head
+from holdfast.keeping import Keeper
 from holdfast.line import Line
-from holdfast.lineages import Lineages, Live
+from holdfast.lineages import Lineages, Live, head_sign, sign
 from holdfast.marks import NO_MARKS, Layout, Own, plan_breakpoints, plan_marks
 from holdfast.options import Options
-from holdfast.pipeline import PLAIN, Asker, Engine, Outcome, Policy, Wish, guarded, told
+from holdfast.pipeline import Asker, Engine, Outcome, guarded, told
+from holdfast.policy import PLAIN, Policy, Wish
 from holdfast.prefix import Chain
 from holdfast.refusals import SECOND
-from holdfast.saved import Saved
 from holdfast.scale import scale
 from holdfast.store import MemoryStore, Store
 from holdfast.strategy import Answer, Ask, Strategy
@@ -37,8 +39,9 @@ from holdfast.volatile import hoisted
 from holdfast.wire import Wire, of
 from holdfast.writing import fault, write
 
-__all__ = ["Facts", "Options", "Question", "Session"]
+__all__ = ["FREE", "Facts", "Options", "Question", "Session", "Stage"]
 
+Made = TypeVar("Made")
 _MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a body can raise that is none: such a body goes out as it came."""
 
@@ -77,18 +80,31 @@ class _Opened:
     unedited_sent: int = 0
 
 
-Preparing = Generator[Question, Answer, tuple[Mapping[str, Json], Trace]]
-"""A request on its way: yields questions, is sent answers (or has ``AskFailed`` raised into it), ends with what to send."""
+Ahead = Generator[Question, Answer, bool]
+"""A plan being made ahead, like ``Preparing``: whether there is one at the end."""
+
+Stage: TypeAlias = Literal["free", "held"]
+FREE: Final = "free"
+HELD: Final = "held"
+
+Preparing = Generator["Question | Stage", "Answer | None", tuple[Mapping[str, Json], Trace]]
+"""A request on its way: yields questions, is sent answers (or has ``AskFailed`` raised into it), ends with what to send.
+
+After ``FREE``, and up to ``HELD``, other requests may be prepared beside it: a strategy thinks about a lineage that is its own meanwhile.
+"""
 
 
 @dataclass(slots=True)
 class _Call:
-    """One request being prepared: its time, what failed already, and its lineage once that is known."""
+    """One request being prepared: its time, what failed already, and its lineage once that is known. ``failures`` cost nothing but
+    themselves; ``second``: it takes the place of one that was refused."""
 
     moment: float
     wish: Wish
     failure: HoldfastError | None = None
     live: Live | None = None
+    failures: list[HoldfastError] = field(default_factory=list)
+    second: bool = False
 
 
 READERS = {"anthropic": from_anthropic, "bedrock-converse": from_bedrock}
@@ -105,14 +121,14 @@ class Session:
         self.options = options
         self.name = uuid4().hex
         self.store: Store = MemoryStore() if store is None else store
-        self.faults: list[HoldfastError] = []
+        self._keeper = Keeper(self.store, dialect, options.model)
         self._wire: Wire = of(dialect)
         self._scale = scale(options.family)
         weigh = self._scale.weigh if options.counter == "full" else self._scale.estimate
         policy = Policy(
             strategy=strategy,
             schedule=options.schedule,
-            scribe=Scribe(self._wire.cleared, self._wire.note, weigh, self._system_note if options.system_messages else None),
+            scribe=Scribe(self._wire.cleared, self._wire.note, weigh, self._system_note if options.system_messages else None, self._read),
             count=self._scale.count,
             tariff=options.tariff,
             keep_tail_tokens=options.keep_tail_tokens,
@@ -127,10 +143,11 @@ class Session:
             named=options.recall,
             minimum=options.minimum,
             breakpoints=options.marking and dialect.startswith("openai"),
+            model=options.model,
         )
         self._engine = Engine(policy)
-        self._lineages = Lineages(self._wire, self._engine, weigh, options.lineages, self._known, options.watched)
-        self._current = self._is_current if options.shared else None
+        self._lineages = Lineages(self._wire, self._engine, weigh, options.lineages, self._keeper.find, options.watched)
+        self._current = self._keeper.is_current if options.shared else None
         self._tickets = 0
         self._open: LRUCache[int, _Opened] = LRUCache(4 * options.lineages)
         self._last: Live | None = None
@@ -161,6 +178,35 @@ class Session:
         if opened is not None and opened.live.pending is opened.outcome:
             self._confirm(opened.live)
 
+    def sign(self, body: Mapping[str, Json]) -> tuple[int, int]:
+        """What this request has in common with those of the same head, and of the same conversation and its forks, at a glance.
+
+        Others may have it too.
+        """
+        try:
+            head, messages = head_sign(given_head(body, self._wire)), self._wire.history(body)
+            return head, hash((head, sign(messages[0]) if messages else 0))
+        except _MALFORMED:
+            return 0, 0
+
+    def drained(self) -> tuple[HoldfastError, ...]:
+        """Failures of the store since the last call or trace."""
+        return self._keeper.drained()
+
+    def ahead(self, of: Trace, now: float, wish: Wish = PLAIN) -> Ahead | None:
+        """The next plan of the conversation of this answered request, made before it is wanted; ``None`` where it is not near."""
+        opened = self._open.get(of.ticket)
+        if opened is None or not ahead.near(self._engine, opened.live):
+            return None
+        return self._ahead(_Call(now, wish, live=opened.live), opened)
+
+    def _ahead(self, call: _Call, opened: _Opened) -> Ahead:
+        if not ahead.near(self._engine, opened.live):
+            return False
+        stepping = ahead.preparing(self._engine, opened.live, call.moment, call.wish)
+        made = yield from self._questions(stepping, call, opened.live, opened.body)
+        return made.plan is not None
+
     def facts(self, of: Trace) -> Facts | None:
         """What an account needs to know of a request that was prepared and not observed yet; ``None`` where it is not known any more."""
         opened = self._open.get(of.ticket)
@@ -168,7 +214,7 @@ class Session:
             return None
         outcome, own = opened.outcome, opened.own
         unedited = outcome.line.unedited()
-        marks = own.all if opened.live.bare else outcome.marks
+        marks = outcome.marks
         planned = tuple(outcome.marks)
         if outcome.line.ledger.entries and self.options.marking and not opened.live.bare:
             tail = opened.unedited_sent - 1 if opened.unedited_sent else None
@@ -234,21 +280,22 @@ class Session:
         """The provider refused this request: what to send in its place, once. ``None``: nothing of ours was in it.
 
         ``too_long``: the oldest rounds are dropped. ``bound``: thinking that is bound to a prefix that is no longer sent is dropped.
-        ``refused``: the newest plan is taken back, or the marks, where those are all that was added.
+        ``refused``: the newest plan is taken back, or the marks, where those are all that was added: an empty body then stands for the
+        caller's own.
         """
         opened = self._open.pop(of.ticket, None)
-        if opened is None or opened.live.asking or opened.live.confirmed is opened.outcome:
-            return None
+        if opened is None or opened.live.asking or opened.live.pending is not opened.outcome:
+            return None  # the conversation has gone on meanwhile
         live, outcome = opened.live, opened.outcome
         live.pending = None
         call = self._call(now, PLAIN)
-        call.live = live
-        after = SECOND[why](self._engine, self.options, live, outcome, call.moment)
+        call.live, call.second = live, True
+        after = SECOND[why](self._engine, self.options, live, outcome, opened.own, call.moment)
         if after is None:
             return None
-        live.marks = ()
-        live.pending, live.at = self._kept(call, live.line, NO_MARKS, after), call.moment
-        return self._sent(call, replace(opened, outcome=after), repaired=0, untouched=False)
+        after = self._kept(call, live.line, opened.own, after)
+        live.marks, live.pending, live.at = _ours(after, opened.own), after, call.moment
+        return self._sent(call, replace(opened, outcome=after), 0, {} if after is live.barely else None)
 
     def _call(self, now: float | None, wish: Wish) -> _Call:
         """A request begins now. Where the clock fails, time stands still and nothing is planned."""
@@ -264,6 +311,9 @@ class Session:
         try:
             asked = next(preparing)
             while True:
+                if not isinstance(asked, Question):
+                    asked = next(preparing)
+                    continue
                 try:
                     answer = _told_by(ask, asked)
                 except AskFailed as failure:
@@ -291,8 +341,9 @@ class Session:
         found = self._lineages.find(body, messages, self._confirm, self._current)
         live = call.live = self._last = found.live
         if found.common < len(messages):
-            self._say(live, values)
+            self._say(call, live, values)
         own = arriving.marks(self._wire, body, live.line, messages, [*found.suspects, *range(found.common, len(messages))])
+        own = replace(own, alone=live.bare or (call.wish.bare and not live.line.ledger.entries))
         wrong = fault(live.line, own)
         if wrong:
             return self._as_it_came(call, given, HoldfastError(wrong))
@@ -300,42 +351,57 @@ class Session:
             outcome = yield from self._step(call, live, own, body)
             live.pending, live.at = outcome, call.moment
         outcome = live.pending
-        live.marks = _ours(outcome, own) if not live.bare else own.marks
+        live.marks = _ours(outcome, own)
         untouched = not outcome.line.ledger.entries and not outcome.line.listed and set(live.marks) == set(own.marks)
         untouched = untouched and not outcome.line.drops_thinking
-        repaired = arriving.repaired(self._wire, found, body, messages, range(found.common) if untouched else found.moved)
-        opened = _Opened(live, outcome, body, own, live.unedited_sent)
+        repaired = arriving.repaired(self._wire, found, body, messages, untouched)
+        thin = {**body, self._wire.messages_key: list(raw)[: self._wire.leading(body)]}  # a session does not keep histories twice
+        opened = _Opened(live, outcome, thin, own, live.unedited_sent)
         live.unedited_sent = len(live.line.head) + live.line.size
-        return self._sent(call, opened, repaired, untouched)
+        return self._sent(call, opened, repaired, body if untouched else None)
 
-    def _sent(self, call: _Call, opened: _Opened, repaired: int, untouched: bool) -> tuple[Mapping[str, Json], Trace]:
-        failure, live, outcome, body = call.failure, opened.live, opened.outcome, opened.body
-        errors = outcome.trace.errors + ((failure,) if failure and failure not in outcome.trace.errors else ())
-        if self.options.on_error == "raise" and (errors or outcome.trace.unreachable):
+    def _sent(
+        self, call: _Call, opened: _Opened, repaired: int, untouched: Mapping[str, Json] | None = None
+    ) -> tuple[Mapping[str, Json], Trace]:
+        live, outcome, body = opened.live, opened.outcome, opened.body
+        faults = self._keeper.drained()
+        own = [] if call.failure is None else [call.failure]
+        errors = (*outcome.trace.errors, *(error for error in (*own, *call.failures, *faults) if error not in outcome.trace.errors))
+        if self.options.on_error == "raise" and not call.second and (errors or outcome.trace.unreachable):
             raise errors[0] if errors else outcome.trace.unreachable or HoldfastError()
         self._tickets += 1
         self._open[self._tickets] = opened
         trace = replace(outcome.trace, repaired=repaired, errors=errors, settled=live.settled, ticket=self._tickets, lineage=live.number)
-        if untouched and not repaired:
-            return body, trace
-        return write(self._wire, body, live, outcome.line, live.marks), trace
+        if untouched is not None and not repaired:
+            return untouched, trace
+        written = write(self._wire, body, live, outcome.line, live.marks)
+        outcome.line.went_listed(live.marks, self._wire.is_bare)  # whatever becomes of the request, it went out so
+        return written, trace
 
-    def _step(self, call: _Call, live: Live, own: Own, body: Mapping[str, Json]) -> Generator[Question, Answer, Outcome]:
+    def _step(self, call: _Call, live: Live, own: Own, body: Mapping[str, Json]) -> Generator[Question | Stage, Answer | None, Outcome]:
         """What goes out. A plan whose removed blocks cannot be kept is none."""
         line = live.line
         if call.failure:
             return self._engine.without_plan(line, call.moment, own, call.failure)
-        stepping = self._engine.stepping(line, call.moment, own, call.wish)
+        offer = ahead.offered(self._engine, live, call.moment, own, call.wish)
+        if offer is not None:
+            return self._kept(call, line, own, offer)
+        stepping = self._engine.stepping(line, call.moment, own, ahead.waiting(live, call.wish))
         live.asking = True
+        thinks = self._engine.wants(line, call.moment, call.wish)
         try:
+            if thinks:
+                yield FREE
             outcome = yield from self._questions(stepping, call, live, body)
+            if thinks:
+                yield HELD
         finally:
             live.asking = False
         return self._kept(call, line, own, outcome)
 
     def _questions(
-        self, stepping: Generator[Ask, Answer, Outcome], call: _Call, live: Live, body: Mapping[str, Json]
-    ) -> Generator[Question, Answer, Outcome]:
+        self, stepping: Generator[Ask, Answer, Made], call: _Call, live: Live, body: Mapping[str, Json]
+    ) -> Generator[Question, Answer, Made]:
         line = live.line
         try:
             ask = next(stepping)
@@ -348,14 +414,18 @@ class Session:
                 else:
                     ask = stepping.send(answer)
         except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
+            made: Made = end.value
+            return made
+        finally:
+            stepping.close()
 
     def _question(self, call: _Call, live: Live, line: Line, body: Mapping[str, Json], ask: Ask) -> Mapping[str, Json]:
         """The live prompt with the instruction behind it, marked only where an entry is believed to stand."""
-        warm = line.frontier(line.sent_length, call.moment) if self.options.marking else None
+        reach = line.sent_length if ask.stop is None else min(line.sent_length, line.reach(ask.stop)[1])
+        warm = line.frontier(reach, call.moment) if self.options.marking else None
         marks = (Mark(warm - 1, self.options.ttl),) if warm else ()
-        return question(self._wire, write(self._wire, body, live, line, marks), ask)
+        prompt = write(self._wire, body, live, line, marks)
+        return question(self._wire, prompt, ask) if ask.stop is None else cut(self._wire, prompt, line.reach(ask.stop)[0])
 
     def _kept(self, call: _Call, line: Line, own: Own, outcome: Outcome) -> Outcome:
         if not outcome.removed:
@@ -367,20 +437,28 @@ class Session:
             return replace(held, trace=replace(held.trace, asked=outcome.trace.asked))
         return outcome
 
-    def _say(self, live: Live, values: str) -> None:
-        """What is said with the user's own new words: the reminder, and what was moved out of the head and has changed."""
-        if not live.line.source or not live.line.source[-1].is_plain_user:
+    def _say(self, call: _Call, live: Live, values: str) -> None:
+        """What is said with the user's new words: the reminder, and what was moved out of the head and has changed; that also in a loop."""
+        newest = live.line.source[-1] if live.line.source else None
+        if newest is None or newest.role is not Role.USER:
             return
-        remind = self.options.remind
-        text = guarded(remind, lambda cause: HoldfastError(f"remind raised {told(cause)}")) if callable(remind) else remind
-        new = values if values != live.values else ""
+        remind = self.options.remind if newest.is_plain_user and not call.wish.bare else None
+        try:
+            text = guarded(lambda: _text_of(remind), lambda cause: HoldfastError(f"remind raised {told(cause)}"))
+        except HoldfastError as error:
+            call.failures.append(error)
+            text = ""
+        new = values if values != live.values and not live.line.said(values) else ""
         live.values = values
-        parts = [part for part in (text, new) if part]
+        parts = [part for part in (text, new) if part.strip()]
         if parts:
-            self._lineages.insert(live, "\n\n".join(parts), self.options.system_messages)
+            self._lineages.insert(live, "\n\n".join(parts), self.options.system_messages and newest.is_plain_user)
 
     def _system_note(self, text: str) -> Message:
         return self._wire.read_message({**self._wire.note(text).wire, "role": "system"})
+
+    def _read(self, raw: Json) -> Message:
+        return self._wire.read_message(freeze(raw))
 
     def _confirm(self, live: Live) -> None:
         if live.pending is None:
@@ -388,57 +466,18 @@ class Session:
         outcome, live.pending, live.settled = live.pending, None, ()
         if outcome.line is not live.line:
             live.written = []
-        line = live.line = self._engine.sent(outcome, live.at)
-        line.went_listed(live.marks, self._wire.is_bare)
+        live.line = self._engine.sent(outcome, live.at)
         live.confirmed = outcome
         live.bare = live.bare or outcome is live.barely
-        self._save(live, outcome)
-
-    def _save(self, live: Live, outcome: Outcome) -> None:
-        """Tell the store where this lineage stands. What another has committed meanwhile wins, and is taken up at the next request."""
-        line = live.line
-        if not line.roots:
-            return
-        try:
-            saved = _saved(live, self._wire.dialect)
-            if outcome.trace.commit:  # for forks that go back behind what the row of the lineage will have moved on to
-                at_commit = replace(saved, lineage=f"{saved.lineage}:{saved.version}", version=1)
-                guarded(lambda: self.store.save(at_commit, 0), lambda cause: StoreError(f"the store raised {told(cause)}"))
-            stored = guarded(lambda: self.store.save(saved, live.version), lambda cause: StoreError(f"the store raised {told(cause)}"))
-            if stored:
-                live.version += 1
-            else:
-                self._lost(live, saved)
-        except HoldfastError as error:
-            self.faults.append(error)
-            del self.faults[:-16]
-
-    def _lost(self, live: Live, saved: Saved) -> None:
-        """Somebody else has saved this lineage meanwhile. Where theirs is an earlier part of ours it stands, and is taken up at the next
-        request; where it went another way, ours is a lineage of its own from here on."""
-        theirs = guarded(lambda: self.store.load(live.name), lambda cause: StoreError(f"the store raised {told(cause)}"))
-        if theirs is not None and theirs.root in {root.hex() for root in live.line.roots}:
+        if not self._keeper.save(live, outcome):
             self._lineages.forget(live)
-            return
-        live.name, live.version = uuid4().hex, 1
-        again = replace(saved, lineage=live.name, version=1)
-        guarded(lambda: self.store.save(again, 0), lambda cause: StoreError(f"the store raised {told(cause)}"))
 
-    def _is_current(self, live: Live) -> bool:
-        """Whether nobody else has gone on with this lineage."""
-        try:
-            saved = guarded(lambda: self.store.load(live.name), lambda cause: StoreError(f"the store raised {told(cause)}"))
-        except HoldfastError as error:
-            self.faults.append(error)
-            return True
-        return saved is None or saved.version <= live.version
 
-    def _known(self, roots: Sequence[str]) -> Saved | None:
-        try:
-            return guarded(lambda: self.store.find(roots), lambda cause: StoreError(f"the store raised {told(cause)}"))
-        except HoldfastError as error:
-            self.faults.append(error)
-            return None
+def _text_of(remind: str | Callable[[], str] | None) -> str:
+    text = remind() if callable(remind) else remind or ""
+    if not isinstance(text, str):
+        raise TypeError(f"a text is needed, not {type(text).__name__}")
+    return text
 
 
 def _ours(outcome: Outcome, own: Own) -> tuple[Mark, ...]:
@@ -450,23 +489,3 @@ def _told_by(ask: Asker | None, asked: Question) -> Answer:
     if ask is None:
         raise AskFailed("there is no model to ask")
     return guarded(lambda: ask(asked.ask, asked.line), lambda cause: AskFailed(f"the model raised {told(cause)}"))
-
-
-def _saved(live: Live, dialect: Dialect) -> Saved:
-    line = live.line
-    return Saved(
-        root=line.roots[-1].hex(),
-        messages=len(line.roots),
-        ledger=line.ledger,
-        listed=tuple(sorted(line.listed)),
-        warm=tuple(line.warm[-8:]),
-        warm_until=line.warm_until,
-        sent_length=line.sent_length,
-        rearmed_at=line.rearmed_at,
-        turns=line.turns,
-        drops_thinking=line.drops_thinking,
-        model="",
-        dialect=dialect,
-        version=live.version + 1,
-        lineage=live.name,
-    )

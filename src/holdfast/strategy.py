@@ -86,20 +86,23 @@ class Goal:
 class Ask:
     """A request for text, sent as a pure extension of the live prompt: ``instruction`` is appended as a user's words.
 
-    ``stand_in`` is what an offline replay, which has no model, takes for the answer.
+    ``stand_in`` is what an offline replay, which has no model, takes for the answer. ``stop``: the provider itself is asked to compact
+    what stands before this block index; ``instruction`` says how, and the answer has a ``wire``.
     """
 
     instruction: str
     max_output_tokens: int = 4096
     stand_in: str = ""
+    stop: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said to an ``Ask``, and what that cost."""
+    """What the model said to an ``Ask``, and what that cost. ``wire`` is the JSON text of a message that the provider wrote itself."""
 
     text: str
     usage: Usage
+    wire: str = ""
 
 
 Proposal: TypeAlias = Generator[Ask, Answer, Plan | None]

@@ -11,11 +11,11 @@ import gzip
 import hashlib
 from functools import lru_cache
 from importlib.resources import files
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
+from holdfast import forks
 from holdfast.blocks import Block, Kind, canonical
 from holdfast.frozen import Json
 from holdfast.images import image_tokens
@@ -88,7 +88,7 @@ class Counter:
 
     def __init__(self) -> None:
         self._memo: LRUCache[bytes, int] = LRUCache(_MEMO)
-        self._lock = Lock()  # one counter serves all threads of a process
+        self._lock = forks.lock(leaf=True)  # one counter serves all threads of a process
 
     def count(self, text: str) -> int:
         """The tokens of a text. Special tokens in it are plain text; a lone surrogate counts as what replaces it (U+FFFD)."""

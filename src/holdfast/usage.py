@@ -80,7 +80,7 @@ def from_anthropic(raw: Mapping[str, Any]) -> Usage:
     """
     iterations = raw.get("iterations")
     steps = [step for step in iterations if isinstance(step, Mapping) and "input_tokens" in step] if isinstance(iterations, list) else []
-    if len(steps) > 1:
+    if len(steps) > 1 or any(step.get("type") == "compaction" for step in steps):
         return sum((from_anthropic({k: v for k, v in step.items() if k != "iterations"}) for step in steps), Usage())
     split = _mapping(raw.get("cache_creation"))
     hour = _int(split, "ephemeral_1h_input_tokens")

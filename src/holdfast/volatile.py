@@ -30,6 +30,14 @@ def hoisted(body: Mapping[str, Json], wire: Wire, patterns: Sequence[re.Pattern[
     return ({**body, **changed} if changed else body), "\n".join(dict.fromkeys(found))
 
 
+def _taken(match: re.Match[str], found: list[str]) -> str:
+    """What stands for a match: nothing is moved that says nothing."""
+    if not match.group(0).strip():
+        return match.group(0)
+    found.append(match.group(0))
+    return ELSEWHERE
+
+
 def _moved_message(item: Json, patterns: Sequence[re.Pattern[str]], found: list[str]) -> Json:
     content = item.get("content") if isinstance(item, Mapping) else None
     moved = _moved(content, patterns, found)
@@ -40,8 +48,7 @@ def _moved(value: Json, patterns: Sequence[re.Pattern[str]], found: list[str]) -
     if isinstance(value, str):
         text = value
         for pattern in patterns:
-            found.extend(match.group(0) for match in pattern.finditer(text))
-            text = pattern.sub(ELSEWHERE, text)
+            text = pattern.sub(lambda match: _taken(match, found), text)
         return value if text == value else text
     if isinstance(value, list):
         parts = [_moved(part, patterns, found) for part in value]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import ismethod
@@ -13,13 +14,16 @@ from typing import Any, TypeVar, Unpack, cast
 from holdfast.calls.calls import Calls, Fork
 from holdfast.calls.current import Current, Pin, Scope, current, pins
 from holdfast.calls.figures import Report
-from holdfast.errors import CannotWrap, HoldfastWarning
+from holdfast.errors import CannotWrap, HoldfastWarning, InputError
 from holdfast.pipeline import guarded
-from holdfast.providers import Flows, Wishes, calls_for
+from holdfast.providers import Flows, Wishes, calls_for, known
+from holdfast.strategies import named
 from holdfast.strategy import Strategy
 from holdfast.trace import Trace
 
 Client = TypeVar("Client")
+
+log = logging.getLogger("holdfast")
 
 KNOWN = "Anthropic and AsyncAnthropic, the clients of that SDK for other platforms, OpenAI and AsyncOpenAI, and those for Azure"
 BASES = frozenset({"SyncAPIClient", "AsyncAPIClient"})
@@ -45,15 +49,22 @@ def wrap(client: Client, **wishes: Unpack[Wishes]) -> Client:
     Warns (``HoldfastWarning``) of what somebody set on this very client and its copy has not, a tracing wrapper for one: apply Holdfast
     first. Raises ``CannotWrap`` for what is no such client or cannot be copied.
     """
-    return client if calls_of(client) is not None else hooked(client, lambda: calls_for(wishes), wishes.get("stream_usage"))
+    known(wishes)
+    if calls_of(client) is None:
+        return hooked(client, lambda: calls_for(wishes))
+    if wishes:
+        said = ", ".join(f"{name}=" for name in wishes)
+        log.warning("this %s has Holdfast in it already: %s is not looked at", type(client).__name__, said)
+    return client
 
 
-def hooked(client: Client, calls: Callable[[], Flows], stream_usage: bool | None = None) -> Client:
+def hooked(client: Client, calls: Callable[[], Flows]) -> Client:
     """``wrap`` with calls of any make, which are only made for a client that can be wrapped."""
     family = _family(client)
     if family is None:
-        raise CannotWrap(f"a {type(client).__qualname__} is no client that Holdfast knows; it knows {KNOWN}")
-    made = _wrap_anthropic(client, calls) if family == "anthropic" else _wrap_openai(client, calls, stream_usage)
+        what = f"the class {client.__qualname__}" if isinstance(client, type) else f"a {type(client).__qualname__}"
+        raise CannotWrap(f"{what} is no client that Holdfast knows; it knows {KNOWN}")
+    made = _wrap_anthropic(client, calls) if family == "anthropic" else _wrap_openai(client, calls)
     lost = list(overrides(client, made))
     if lost:
         warnings.warn(
@@ -78,10 +89,11 @@ def _wrap_anthropic(client: Any, calls: Callable[[], Flows]) -> Any:
     return made
 
 
-def _wrap_openai(client: Any, calls: Callable[[], Flows], stream_usage: bool | None) -> Any:
+def _wrap_openai(client: Any, calls: Callable[[], Flows]) -> Any:
     from holdfast.providers.openai import wrapped
 
-    return wrapped(client, calls(), stream_usage=stream_usage)
+    flows = calls()
+    return wrapped(client, flows, stream_usage=flows.settings.stream_usage if isinstance(flows, Calls) else None)
 
 
 def _family(client: object) -> str | None:
@@ -159,8 +171,17 @@ class Handle:
     ) -> Scope:
         """A ``with`` block whose calls, in this thread or task, are one conversation, keep what is pinned, or go out as they are.
 
-        ``pin``: texts (every block that holds one stays) or functions over blocks. ``strategy`` takes the place of the client's.
+        ``pin``: texts (every block that holds one stays) or functions over blocks. ``strategy`` takes the place of the client's. Raises
+        ``UnknownStrategy``, and ``InputError`` for a pin that is neither.
         """
+        if isinstance(strategy, str):
+            named(strategy)
+        if not (isinstance(pin, str) or callable(pin)):
+            wrong = [each for each in pin if not (isinstance(each, str) or callable(each))] if isinstance(pin, Iterable) else [pin]
+            if wrong:
+                raise InputError(f"pin={wrong[0]!r}: must be a text, a function that is given a block, or several of them")
+        if id is not None and not isinstance(id, str):
+            raise InputError(f"a session's id is a text, not {type(id).__name__}")
         return Scope(self.calls, Current(id, pins(pin), strategy, enabled))
 
     def compact(self, focus: str = "") -> None:

@@ -19,7 +19,8 @@ from holdfast.calls.savings import Savings
 from holdfast.calls.sent import Asked, Sent, split_iterations
 from holdfast.edits import Scribe
 from holdfast.frozen import freeze
-from holdfast.pipeline import Engine, Outcome, Policy
+from holdfast.pipeline import Engine, Outcome
+from holdfast.policy import Policy
 from holdfast.prefix import Chain
 from holdfast.pricing import Prices, cost
 from holdfast.scale import scale

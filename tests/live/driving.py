@@ -36,7 +36,7 @@ def step(agent: Agent, client: Any, streamed: bool) -> Any:
     else:
         answer = client.responses.create(**given, stream=True) if streamed else client.responses.create(**given)
         if streamed:
-            answer = [event for event in answer if event.type == "response.completed"][0].response
+            answer = next(event for event in list(answer) if event.type == "response.completed").response
     agent.took(answer)
     return answer
 
@@ -59,19 +59,19 @@ async def astep(agent: Agent, client: Any, streamed: bool) -> Any:
     else:
         answer = await client.responses.create(**given, **({"stream": True} if streamed else {}))
         if streamed:
-            answer = [event async for event in answer if event.type == "response.completed"][0].response
+            answer = next(event for event in [event async for event in answer] if event.type == "response.completed").response
     agent.took(answer)
     return answer
 
 
 def run(agent: Agent, client: Any, turns: int) -> None:
     """So many turns, every other one streamed."""
-    for turn in range(turns):
-        step(agent, client, streamed=turn % 2 == 1)
+    for _ in range(turns):
+        step(agent, client, streamed=agent.turns % 2 == 1)
 
 
 async def arun(agent: Agent, client: Any, turns: int) -> None:
     """The same, awaited, over one connection pool."""
     async with client:
-        for turn in range(turns):
-            await astep(agent, client, streamed=turn % 2 == 1)
+        for _ in range(turns):
+            await astep(agent, client, streamed=agent.turns % 2 == 1)

@@ -17,17 +17,15 @@ from tests.live.watched import Watched, watched
 TURNS = 50
 NAMES = sorted(strategies.registered())
 THINKING = {"thinking": {"type": "adaptive"}}
-THOUGHT = "Let me think about the kelp. " * 6
+THOUGHT = "Let me think about the kelp. " * 4
 
 AGENTS: Mapping[str, Callable[[], Agent]] = {
-    "binding": lambda: AnthropicAgent("claude-opus-5-5", 250, images=True, extra=THINKING),
-    "free": lambda: AnthropicAgent("claude-sonnet-4-6", 250, images=True, extra=THINKING),
-    "chat": lambda: ChatAgent(result=250),
+    "binding": lambda: AnthropicAgent("claude-opus-5-5", 150, images=True, extra=THINKING),
+    "free": lambda: AnthropicAgent("claude-sonnet-4-6", 150, images=True, extra=THINKING),
     "chat marked": lambda: ChatAgent("gpt-5.6-sol", 250),
     "responses": lambda: ResponsesAgent(result=250),
-    "responses marked": lambda: ResponsesAgent("gpt-5.6-sol", 250),
 }
-OTHERS = [("free", "ladder"), ("chat", "ladder"), ("chat marked", "full"), ("responses", "full"), ("responses marked", "memory")]
+OTHERS = [("free", "ladder"), ("chat marked", "full"), ("responses", "full")]
 RUNS = [("binding", name) for name in NAMES] + OTHERS
 
 
@@ -35,7 +33,7 @@ def ran(kind: str, name: str) -> tuple[Agent, Watched, list[Violation]]:
     """Fifty turns of an agent, what was seen of them, and what the checker finds in it."""
     agent = AGENTS[kind]()
     thought = THOUGHT if isinstance(agent, AnthropicAgent) else ""
-    with watched(says(calls=2, thinking=thought), strategy=eager(name), trigger=4_000, target=2_000) as seen:
+    with watched(says(calls=2, thinking=thought), strategy=eager(name), trigger=3_000, target=1_500, keep_tail_tokens=300) as seen:
         if isinstance(agent, AnthropicAgent):
             with seen.anthropic(max_retries=0) as client:
                 run(agent, client, TURNS // 2)
@@ -61,7 +59,6 @@ def test_an_agent_of_fifty_turns_is_shortened_again_and_again_and_nothing_breaks
         assert seen.calls.report().commits == seen.commits
 
 
-@pytest.mark.xfail(strict=True, reason="the account weighs thinking that the API drops (drop_block), and takes the shorter read for a break")
 def test_thinking_that_the_api_drops_is_no_break() -> None:
     """Behind a commit the provider leaves out old thinking; the report predicts what it reads all the same."""
     agent = AnthropicAgent("claude-opus-5-5", 500, extra=THINKING)

@@ -6,8 +6,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+import anthropic
+import openai
 from anthropic import Anthropic, APIRequest, AsyncAnthropic
 from anthropic import Middleware as Chain
 from openai import AsyncOpenAI, OpenAI
@@ -57,7 +60,7 @@ class Noting(Chain):
 class NotingOpenAI(OpenAI):
     """The same for OpenAI's client; Holdfast's own class goes before this one."""
 
-    given: list[bytes]
+    given: ClassVar[list[bytes]]
 
     def _prepare_options(self, options: Any) -> Any:
         _note(self.given, options)
@@ -67,7 +70,7 @@ class NotingOpenAI(OpenAI):
 class NotingAsyncOpenAI(AsyncOpenAI):
     """The same, asynchronous."""
 
-    given: list[bytes]
+    given: ClassVar[list[bytes]]
 
     async def _prepare_options(self, options: Any) -> Any:
         _note(self.given, options)
@@ -82,7 +85,7 @@ def _note(given: list[bytes], options: Any) -> None:
 
 @dataclass
 class Watched:
-    """A fake provider and clients for it that share one engine."""
+    """A fake provider and clients for it that share one engine. Loading certificates would take most of a test's time: there is no TLS."""
 
     fake: FakeProvider
     calls: Calls
@@ -91,23 +94,27 @@ class Watched:
 
     def anthropic(self, **options: Any) -> Anthropic:
         """A wrapped client. Its retries wait for nothing."""
-        return Anthropic(base_url=self.fake.url, api_key="k", middleware=[Noting(self.given), Middleware(self.calls)], **options)
+        chain = [Noting(self.given), Middleware(self.calls)]
+        pool = anthropic.DefaultHttpxClient(verify=False)
+        return Anthropic(base_url=self.fake.url, api_key="k", middleware=chain, http_client=pool, **options)
 
     def async_anthropic(self, **options: Any) -> AsyncAnthropic:
         """The same, asynchronous."""
-        return AsyncAnthropic(base_url=self.fake.url, api_key="k", middleware=[Noting(self.given), Middleware(self.calls)], **options)
+        chain = [Noting(self.given), Middleware(self.calls)]
+        pool = anthropic.DefaultAsyncHttpxClient(verify=False)
+        return AsyncAnthropic(base_url=self.fake.url, api_key="k", middleware=chain, http_client=pool, **options)
 
     def openai(self, **options: Any) -> OpenAI:
         """A wrapped client of the other maker."""
-        client = NotingOpenAI(base_url=f"{self.fake.url}/v1", api_key="k", **options)
-        client.given = self.given
-        return wrapped(client, self.calls)
+        kind: type[NotingOpenAI] = type("OpenAI", (NotingOpenAI,), {"given": self.given})
+        pool = openai.DefaultHttpxClient(verify=False)
+        return wrapped(kind(base_url=f"{self.fake.url}/v1", api_key="k", http_client=pool, **options), self.calls)
 
     def async_openai(self, **options: Any) -> AsyncOpenAI:
         """The same, asynchronous."""
-        client = NotingAsyncOpenAI(base_url=f"{self.fake.url}/v1", api_key="k", **options)
-        client.given = self.given
-        return wrapped(client, self.calls)
+        kind: type[NotingAsyncOpenAI] = type("AsyncOpenAI", (NotingAsyncOpenAI,), {"given": self.given})
+        pool = openai.DefaultAsyncHttpxClient(verify=False)
+        return wrapped(kind(base_url=f"{self.fake.url}/v1", api_key="k", http_client=pool, **options), self.calls)
 
     @property
     def sent(self) -> list[Asked]:
@@ -141,8 +148,23 @@ def judged(
     return found
 
 
+def unmarked(asked: Asked) -> list[bytes]:
+    """The messages of a request as they were sent, marks left out."""
+    body = json.loads(asked.raw)
+    return [json.dumps(bare(message)).encode() for message in body.get("messages") or body["input"]]
+
+
+def bare(value: Any) -> Any:
+    """A piece of a body without cache marks."""
+    if isinstance(value, dict):
+        return {key: bare(item) for key, item in value.items() if key not in ("cache_control", "prompt_cache_breakpoint")}
+    return [bare(item) for item in value] if isinstance(value, list) else value
+
+
 @contextmanager
-def watched(script: Any, store: Store | None = None, fake: Mapping[str, Any] | None = None, **settings: Any) -> Iterator[Watched]:
+def watched(
+    script: Any, store: Store | str | Path | None = None, fake: Mapping[str, Any] | None = None, **settings: Any
+) -> Iterator[Watched]:
     """A provider that says what the script says, and an engine with small thresholds."""
     traces: list[Trace] = []
 

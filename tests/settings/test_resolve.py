@@ -189,7 +189,7 @@ def test_what_is_wrong_between_two_is_said_of_both(world: World) -> None:
     """A target that is not below the trigger names both places; two kinds of size are not compared."""
     world.write("home/repo/holdfast.toml", "trigger = '100k'\n")
     assert world.refused(target=150_000) == (
-        "target=: target = 150000: must be below the trigger, which is 100000 (home/repo/holdfast.toml:1)"
+        "target=150000: must be below the trigger, which is 100000 (home/repo/holdfast.toml:1)"
     )
     assert world.resolve(target=0.5).values.target == 0.5
 

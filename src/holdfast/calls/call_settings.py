@@ -21,9 +21,11 @@ class CallSettings:
     ``mode``: ``"observe"`` sends every request as it came and tells what would have been. ``on_error``: ``"raise"`` lets
     a failure of Holdfast reach the caller. ``ttl``: the cache lifetime that marks ask for. ``keep_tail_tokens``: what stays verbatim at the
     end. ``marks``: ``"caller"`` keeps the caller's own, ``"holdfast"`` sets its own in their place, ``"off"`` sets none.
-    ``summaries``: who writes them: the live ``"model"``, or nobody (``"off"``). ``summary_model``: another model for that; it
-    reads the whole prompt uncached. ``ask_timeout``: seconds a question may take. ``background``: a summary is written ahead, beside the
-    conversation, and put in its place when that is cheap. ``threads``: what becomes of a message thread that the server keeps:
+    ``summaries``: who writes them: the live ``"model"``, the ``"provider"`` itself where it can (``holdfast.calls.compacting``: on
+    Anthropic its words then stand for the user's first message too), or nobody (``"off"``). ``summary_model``: another model in the place
+    of the live one; it reads the whole prompt uncached. ``ask_timeout``: seconds a question may take. ``background``: a summary is written
+    ahead, beside the conversation, and put in its place when that is cheap. ``threads``: what becomes of a message thread that the
+    server keeps:
     ``"stand_down"``, or ``"unthread"`` to send its messages whole. ``remind``: a text said again with each message of the user's.
     ``volatile``: regular expressions for what is moved out of the system prompt to the user's newest message. ``pins``: blocks that keep
     their bytes. ``lineages``: how many conversations are remembered. ``cache_keys``: set ``prompt_cache_key`` where the caller does not.
@@ -61,6 +63,8 @@ class CallSettings:
                 raise InputError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         if self.ask_timeout <= 0 or self.lineages < 1 or self.keep_tail_tokens < 0:
             raise InputError("ask_timeout and lineages must be positive, keep_tail_tokens not negative")
+        if self.summary_model and self.summaries == "provider":
+            raise InputError("summary_model names who writes summaries where the provider does not: give one of them")
         for pattern in self.volatile:
             try:
                 re.compile(pattern)

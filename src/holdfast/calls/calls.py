@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
+from holdfast import forks
+from holdfast.calls import background
 from holdfast.calls.answers import usage_of
 from holdfast.calls.breaker import Breaker
 from holdfast.calls.call_settings import CallSettings
@@ -27,26 +28,30 @@ from holdfast.calls.recorder import Recorder
 from holdfast.calls.redact import redacted_text
 from holdfast.calls.refused import Refusal
 from holdfast.calls.savings import Savings
-from holdfast.calls.sent import Asked, Sent, split_iterations
+from holdfast.calls.sent import Asked, Sent, Spent, split_iterations
 from holdfast.calls.sessions import Sessions
+from holdfast.calls.standing import stands_down
 from holdfast.calls.telemetry import Call, Telemetry
+from holdfast.calls.unthreading import Threads, threaded
 from holdfast.calls.values import Flow, Received, Request, Watch
 from holdfast.calls.watching import Watching
 from holdfast.errors import HoldfastError, InputError, UnknownModel
 from holdfast.exchange import Exchange
 from holdfast.frozen import Json
 from holdfast.pipeline import guarded, told
-from holdfast.pricing import Prices
+from holdfast.pricing import Price, Prices
 from holdfast.routing import cache_key, marks_of, with_key
 from holdfast.session import Facts
-from holdfast.store import Store, opened
+from holdfast.store import MemoryStore, Store, opened
 from holdfast.trace import Trace
 from holdfast.usage import Usage
 
 log = logging.getLogger("holdfast")
 
-DECISIONS = 512
-"""Calls whose decision is remembered for their next attempt."""
+DECISIONS = 256
+DECIDED_FOR = 120.0
+"""Calls whose decision is remembered for their next attempt, and for how many seconds: they hold whole bodies. One that is forgotten is
+decided again, to the same bytes."""
 
 ERRORS = 64
 
@@ -60,14 +65,19 @@ class Story:
     trace: Trace | None
     why: str = ""
     usage: Usage | None = None
+    root: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
 class Fork:
-    """Requests that were announced to share a prefix; a ``with`` block ends the announcement."""
+    """Requests that were announced to share a prefix; a ``with`` block ends the announcement.
+
+    It is for requests whose head has this sign: that of the last request made here, else of the first that comes.
+    """
 
     gate: Gate
     left: int
+    head: int | None = None
     led: bool = False
 
     def __enter__(self) -> Fork:
@@ -76,6 +86,15 @@ class Fork:
     def __exit__(self, *failure: object) -> None:
         self.left = 0
         self.gate.open()
+
+
+@dataclass(slots=True)
+class Force:
+    """A plan that was asked for, for one conversation: by its id, its sign, or whichever comes first."""
+
+    focus: str
+    id: str | None = None
+    root: int | None = None
 
 
 class Calls:
@@ -90,16 +109,19 @@ class Calls:
     ) -> None:
         self.settings = CallSettings() if settings is None else settings
         self.store = opened(store)
-        self.lock = RLock()
+        self.lock = forks.lock()
+        self.late: deque[Watching] = deque()
         self.breaker = Breaker()
-        self.sessions = Sessions(self.settings, self.store)
+        self.sessions = Sessions(self.settings, self.store if self.settings.mode == "compact" else MemoryStore())
         self.errors: deque[HoldfastError] = deque(maxlen=ERRORS)
         self._recorder = Recorder(record) if isinstance(record, str | Path) else record
+        self.preparing = 0
         self._savings = Savings()
         self._telemetry = Telemetry.find(redacted_text) if self.settings.telemetry else None
-        self._decided: LRUCache[str, Decided] = LRUCache(DECISIONS)
-        self._forced: dict[str | None, str] = {}
-        self._fork: Fork | None = None
+        self._decided: TTLCache[str, Decided] = TTLCache(DECISIONS, DECIDED_FOR)
+        self._threads = Threads(4 * self.settings.lineages)
+        self._forced: deque[Force] = deque(maxlen=64)
+        self._forks: deque[Fork] = deque(maxlen=64)
         self._said: LRUCache[str, bool] = LRUCache(256)
         self._newest: Story | None = None
         self._here: ContextVar[Story | None] = ContextVar("holdfast_last", default=None)
@@ -111,46 +133,64 @@ class Calls:
 
     def flow(self, request: Request, /) -> Flow:
         """The flow of one attempt of a call."""
+        self.drain()
         return flow(self, request)
+
+    def drain(self) -> None:
+        """Book the answers that were left unread or broke off."""
+        while self.late:
+            try:
+                watching = self.late.popleft()
+            except IndexError:  # another thread was faster
+                return
+            watching.close()
 
     @property
     def last(self) -> Trace | None:
         """The trace of the last request made in this thread or task, else of the last one at all; ``None`` before the first."""
+        self.drain()
         story = self._story()
         return None if story is None else story.trace
 
     def explain(self) -> str:
         """That request in words."""
+        self.drain()
         story = self._story()
         if story is None:
             return explain(None)
-        try:
-            price = Prices.load().find(story.model)
-        except UnknownModel:
-            price = None
+        other, watching = self.settings.summary_model, self.settings.mode == "observe"
+        asked = (other, _price(other)) if other and not watching else None
         write = f"write_{self.settings.ttl}"
-        known = Circumstances(story.usage, price, story.at, write, story.why, observed=self.settings.mode == "observe")
+        known = Circumstances(story.usage, _price(story.model), story.at, write, story.why, observed=watching, asked=asked)
         return explain(story.trace, known)
 
     def report(self) -> Report:
         """What was saved, spent and broken so far, each figure with its interval."""
+        self.drain()
         return self._savings.report()
 
     def compact(self, focus: str = "", id: str | None = None) -> None:
-        """Force a plan at the next request (of the conversation ``id``, if it has one); ``focus`` says what a summary is to keep."""
+        """Force a plan at the next request of the conversation ``id``, or of the one that this thread or task was in last.
+
+        ``focus`` says what a summary is to keep. Where there was none yet, the next request of all is meant.
+        """
+        story = self._here.get()
         with self.lock:
-            self._forced[id] = focus
+            self._forced.append(Force(focus, id, None if id is not None or story is None or story.root is None else story.root[1]))
 
     def fork(self, n: int) -> Fork:
         """Announce ``n`` requests that share a prefix: with a cold cache the first goes ahead until its answer begins.
 
-        Raises ``InputError`` for fewer than one.
+        They are those under the head of the last request of this thread or task, wherever they are made; where there was none, those under
+        the head of the first that comes. Raises ``InputError`` for fewer than one.
         """
         if n < 1:
             raise InputError(f"a fork is of at least one request, not {n}")
+        story = self._here.get()
         with self.lock:
-            self._fork = Fork(Gate(), n)
-            return self._fork
+            made = Fork(Gate(), n, None if story is None or story.root is None else story.root[0])
+            self._forks.append(made)
+            return made
 
     # What a flow needs.
 
@@ -179,7 +219,7 @@ class Calls:
 
     def remember(self, request: Request, decided: Decided) -> None:
         """So that every attempt of a call sends the same."""
-        story = Story(str(request.body.get("model") or ""), decided.at, decided.trace, decided.why)
+        story = Story(str(request.body.get("model") or ""), decided.at, decided.trace, decided.why, root=decided.root)
         self._newest = story
         self._here.set(story)
         if request.key:
@@ -188,27 +228,43 @@ class Calls:
 
     def counted(self, request: Request) -> Mapping[str, Json]:
         """What a request that only counts tokens is sent as: as the ledger would send it; nothing is committed."""
-        if self.settings.mode == "observe":
+        if self.settings.mode == "observe" or stands_down(request.body, request.dialect):
             return request.body
         try:
             with self.lock:
-                return self.sessions.get(request, None).counted(request.body)
+                return self.sessions.get(request).counted(request.body)
         except InputError:
             return request.body
 
-    def forced(self, here: Current) -> str | None:
+    def unthreaded(self, request: Request) -> Mapping[str, Json] | None:
+        """The body without the server's thread, all its messages in it; ``None`` where it goes out as it came."""
+        if self.settings.threads != "unthread" or self.settings.mode == "observe" or not threaded(request.body, request.dialect):
+            return None
+        whole = self._threads.whole(request.body)
+        if whole is None:
+            self.say_once("Holdfast stands down where a thread goes on from a reply that it does not know")
+        return None if whole is None or stands_down(whole, request.dialect) else whole
+
+    def forced(self, here: Current, root: tuple[int, int]) -> str | None:
         """The focus of a plan that was asked for, once; ``None`` where none was."""
         with self.lock:
-            return self._forced.pop(here.id, None) if here.id in self._forced else self._forced.pop(None, None)
+            for force in self._forced:
+                if force.id == here.id if force.id is not None else force.root in (None, root[1]):
+                    self._forced.remove(force)
+                    return force.focus
+        return None
 
-    def joins(self, cold: bool) -> tuple[Gate | None, bool]:
+    def joins(self, cold: bool, root: tuple[int, int]) -> tuple[Gate | None, bool]:
         """The gate that this request has to pass, and whether it goes first. A warm prefix needs no gate."""
         with self.lock:
-            fork = self._fork
-            if fork is None or fork.left < 1:
+            fork = next((fork for fork in self._forks if fork.left > 0 and fork.head in (None, root[0])), None)
+            if fork is None:
                 return None, False
+            fork.head = root[0]
             fork.left -= 1
             leads, fork.led = not fork.led, True
+            for done in [fork for fork in self._forks if fork.left < 1]:
+                self._forks.remove(done)
         if not cold:
             fork.gate.open()
         return fork.gate, leads
@@ -230,7 +286,7 @@ class Calls:
             found = session.refused(trace, why, self.stamp())
         if found is None:
             return None
-        body, after = found
+        body, after = found if found[0] else (decided.given if decided.whole is None else decided.whole, found[1])
         self.noted(after.errors, request, decided)
         made = replace(decided, body=self.keyed(request, body, session.root(after)), trace=after, second=True)
         self.remember(request, made)
@@ -241,14 +297,14 @@ class Calls:
         if not received.ok:
             self._refused(request, decided, received)
             return None
-        if request.key:
-            with self.lock:
-                self._decided.pop(request.key, None)  # there will be no further attempt
+        self._settled(request)
+        if decided.gate is not None:
+            decided.gate.open()  # what the request wrote can be read from here on
         if decided.trace is not None and decided.session is not None:
             with self.lock:
                 facts = decided.session.facts(decided.trace)
                 decided.session.answered(decided.trace)
-                faults, decided.session.faults = decided.session.faults, []
+                faults = decided.session.drained()
             if decided.trace.commit is not None and self.settings.mode == "compact":
                 made = CommitMade(self.lineage(decided), self.stamp(), str(request.body.get("model") or ""), decided.trace.commit)
                 self.noted(self.settings.hooks.committed(made))
@@ -261,11 +317,18 @@ class Calls:
             return None
         return watching
 
+    def _settled(self, request: Request) -> None:
+        """There will be no further attempt."""
+        if request.key:
+            with self.lock:
+                self._decided.pop(request.key, None)
+
     def _refused(self, request: Request, decided: Decided, received: Received) -> None:
         if decided.gate is not None:
             decided.gate.open()
         if received.status in RETRIED or received.status >= 500:
             return  # the SDK may try again, with the same bytes
+        self._settled(request)
         if decided.session is not None and decided.trace is not None:
             with self.lock:
                 decided.session.observe(failed=True, of=decided.trace)
@@ -277,21 +340,34 @@ class Calls:
     ) -> None:
         """An answer has come to its end, whole or not: book it. ``at``: when its head came and when it ended."""
         responded, ended = at
+        if decided.whole is not None:
+            self._threads.answered(decided.whole, response)
         usage = usage_of(response, request.dialect)
+        work = None
         if decided.session is not None and decided.trace is not None:
             with self.lock:
+                work = background.job(self, request, decided) if usage is not None else None
                 decided.session.observe(usage, of=decided.trace)
         if facts is not None:
             self._book(request, decided, facts, response, responded)
         if self._recorder is not None:
             self._record(request, decided, response, 200, ended)
-        story = Story(str(request.body.get("model") or ""), decided.at, decided.trace, decided.why, usage)
+        story = Story(str(request.body.get("model") or ""), decided.at, decided.trace, decided.why, usage, decided.root)
         if self._newest is not None and self._newest.trace is decided.trace:
             self._newest = story
         here = self._here.get()
         if here is not None and here.trace is decided.trace:
             self._here.set(story)
         self._spans(request, decided, response, usage, ended)
+        if work is not None and request.beside is not None and not request.beside(work):
+            self.say_once("no summary is prepared in the background: there is no asyncio loop to do it in")
+
+    def spent(self, request: Request, asked: Sequence[Asked]) -> None:
+        """Model calls were made that belong to no request of the caller's."""
+        if asked:
+            observed = self.settings.mode == "observe"
+            model = str(request.body.get("model") or "")
+            self._savings.add(Spent(model, request.provider, self.stamp(), tuple(asked), observed=observed))
 
     def _book(self, request: Request, decided: Decided, facts: Facts, response: Mapping[str, Json], responded: float) -> None:
         trace, raw = decided.trace, response.get("usage")
@@ -311,13 +387,13 @@ class Calls:
             billed=billed,
             responded=responded,
             provider=request.provider,
-            asked=(*decided.asked, *inner),
+            asked=inner,
             committed=trace is not None and trace.commit is not None,
             rewritten_tokens=trace.commit.rewritten_tokens if trace is not None and trace.commit else 0,
             observed=self.settings.mode == "observe",
         )
         self._savings.add(sent)
-        if self.settings.hooks.on_break is not None:
+        if self.settings.hooks.on_break is not None or self._telemetry is not None:
             for found in self._savings.settle():
                 self.noted(self.settings.hooks.broken(found))
                 if self._telemetry is not None:
@@ -381,3 +457,10 @@ class Calls:
 
     def _story(self) -> Story | None:
         return self._here.get() or self._newest
+
+
+def _price(model: str) -> Price | None:
+    try:
+        return Prices.load().find(model)
+    except UnknownModel:
+        return None

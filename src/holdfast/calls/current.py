@@ -17,7 +17,8 @@ Pin: TypeAlias = str | Callable[[Block], bool]
 @dataclass(frozen=True, slots=True)
 class Current:
     """What was said for the calls made here. ``id`` names the conversation (``None``: found by comparison), ``strategy`` takes the place
-    of the client's (``None``: it does not), ``enabled`` is false where requests go out as they are.
+    of the client's (``None``: it does not), ``enabled`` is false where nothing new is planned or
+    added: a conversation goes out as it came, or, where something is committed, as it went last.
     """
 
     id: str | None = None

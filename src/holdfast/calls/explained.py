@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from holdfast.edits import Clear, Drop, Edit, Fold, Insert
@@ -25,7 +25,7 @@ class Circumstances:
     ``usage`` is what it was billed, ``None`` until then. ``price`` is the model's, ``None`` where none is known; ``at`` picks dated prices
     (POSIX seconds). ``write`` is the class of ``Usage`` that its writes are billed in. ``stood_down`` says why Holdfast kept out of it,
     ``retried`` why it went out a second time without its newest plan. ``observed``: it went out as it came, and the trace says what
-    Holdfast would have sent.
+    Holdfast would have sent. ``asked`` is the other model that answers questions, and its price; ``None`` where there is none.
     """
 
     usage: Usage | None = None
@@ -35,6 +35,7 @@ class Circumstances:
     stood_down: str = ""
     retried: str = ""
     observed: bool = False
+    asked: tuple[str, Price | None] | None = None
 
 
 def explain(trace: Trace | None, circumstances: Circumstances | None = None) -> str:
@@ -145,7 +146,9 @@ def _asked(trace: Trace, known: Circumstances) -> str:
     total = sum(trace.asked, Usage())
     outcome = "" if trace.commit is not None else "; no plan came of it"
     size = f"{tokens(total.prompt)} in ({tokens(total.read)} read), {tokens(total.output)} out"
-    return f"  asked: {plural(len(trace.asked), 'model call')}, {size}{_money(trace.asked, known)}{outcome}"
+    name, price = known.asked or ("", known.price)
+    by = f" of {name}" * bool(name)
+    return f"  asked: {plural(len(trace.asked), 'model call')}{by}, {size}{_money(trace.asked, replace(known, price=price))}{outcome}"
 
 
 def _money(usages: Iterable[Usage], known: Circumstances) -> str:

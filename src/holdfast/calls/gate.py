@@ -15,7 +15,7 @@ class Gate:
 
     def __init__(self) -> None:
         self._opened = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a stream may be collected, and so end, within it
         self._told: list[Callable[[], None]] = []
 
     @property

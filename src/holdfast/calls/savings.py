@@ -18,13 +18,13 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from functools import reduce
 from operator import add
-from threading import Lock
 
 from cachetools import LRUCache
 
+from holdfast import forks
 from holdfast.caches import AnthropicCache, Cache, CacheRequest, OpenAICache, OpenAIMarksCache, cache_for
 from holdfast.calls.figures import EXACT, MICRODOLLAR, ZERO, Break, Figure, Reads, Report, Tokens
-from holdfast.calls.sent import Asked, Sent, split_iterations
+from holdfast.calls.sent import Asked, Sent, Spent, split_iterations
 from holdfast.errors import HoldfastError, UnknownModel
 from holdfast.pipeline import guarded, told
 from holdfast.pricing import Price, Prices, cost
@@ -188,16 +188,16 @@ class Savings:
 
     def __init__(self, prices: Prices | None = None, uncertainty: Uncertainty | None = None, queue: int = QUEUE) -> None:
         self._prices, self._uncertainty, self._limit = prices, uncertainty, queue
-        self._queue: deque[Sent] = deque()
-        self._lock = Lock()
+        self._queue: deque[Sent | Spent] = deque()
+        self._lock = forks.lock()
         self._markets: LRUCache[tuple[str, str, str, bool], _Market] = LRUCache(MARKETS)
         self._lineages: LRUCache[Hashable, _Lineage] = LRUCache(LINEAGES)
         self._totals: dict[tuple[str, str, bool], _Totals] = {}
         self._breaks: deque[Break] = deque(maxlen=BREAKS)
         self._uncosted = 0
 
-    def add(self, sent: Sent) -> None:
-        """Take note of an answered request. Feed them as they are answered; they are costed later. Raises nothing."""
+    def add(self, sent: Sent | Spent) -> None:
+        """Take note of an answered request, or of calls made for none. Feed them as they are answered; costed later. Raises nothing."""
         self._queue.append(sent)
         if len(self._queue) > self._limit:
             self._work(len(self._queue) - self._limit)
@@ -237,7 +237,7 @@ class Savings:
         except UnknownModel:
             return None
 
-    def _market(self, sent: Sent) -> _Market:
+    def _market(self, sent: Sent | Spent) -> _Market:
         key = (sent.model, sent.provider, sent.scope, sent.observed)
         market = self._markets.get(key)
         if market is None:
@@ -250,8 +250,11 @@ class Savings:
             market = self._markets[key] = _Market(price, (one, two, three), totals)
         return market
 
-    def _book(self, sent: Sent) -> None:
+    def _book(self, sent: Sent | Spent) -> None:
         market = self._market(sent)
+        if isinstance(sent, Spent):
+            self._book_calls(sent, market)
+            return
         predicted = market.predict(sent)
         lineage = self._lineages.setdefault(sent.lineage, _Lineage())
         lineage.requests += 1
@@ -279,7 +282,7 @@ class Savings:
         if found is not None:
             self._breaks.append(found)
 
-    def _book_calls(self, sent: Sent, market: _Market) -> None:
+    def _book_calls(self, sent: Sent | Spent, market: _Market) -> None:
         for call in sent.asked:
             price = self._price(call.model) if call.model else market.price
             market.totals.tokens += Tokens(asked=call.usage)

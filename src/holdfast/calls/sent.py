@@ -20,6 +20,18 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Model calls that Holdfast made beside a conversation with ``model``, for no request of it. ``at`` is in POSIX seconds."""
+
+    model: str
+    provider: str
+    at: float
+    asked: tuple[Asked, ...]
+    scope: str = ""
+    observed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """One request that the provider answered, as the account needs it. Chains share the lists of their lineage, so it costs nothing.
 

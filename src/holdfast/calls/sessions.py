@@ -1,4 +1,4 @@
-"""The sessions behind a client: one for each model and strategy, opened when a request first needs it."""
+"""The sessions behind a client: one for each model, opened when a request first needs it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from cachetools import LRUCache
 
 from holdfast.blocks import Block
 from holdfast.calls.call_settings import CallSettings
+from holdfast.calls.compacting import ByProvider, offers
 from holdfast.calls.current import Current, Pin
 from holdfast.calls.values import Request
 from holdfast.families import takes_system_messages
 from holdfast.live import options_for
-from holdfast.pipeline import Wish
+from holdfast.policy import Wish
 from holdfast.pricing import Price, Prices
 from holdfast.routing import marks_of
 from holdfast.schedule import schedule_for
 from holdfast.session import Session
 from holdfast.store import Store
 from holdfast.strategies import named
-from holdfast.strategy import Strategy
 
 MODELS = 64
 PLATFORMS = ("bedrock", "vertex", "foundry")
@@ -33,23 +33,20 @@ class Sessions:
 
     def __init__(self, settings: CallSettings, store: Store) -> None:
         self._settings, self._store = settings, store
-        self._open: LRUCache[tuple[str, str, str, str | int], Session] = LRUCache(MODELS)
-        self._kept: dict[int, Strategy] = {}
+        self._open: LRUCache[tuple[str, str, str], Session] = LRUCache(MODELS)
 
-    def get(self, request: Request, strategy: str | Strategy | None) -> Session:
+    def get(self, request: Request) -> Session:
         """The session for a request. Raises ``UnknownModel`` where no price is known, ``UnknownStrategy``, ``InputError``."""
-        chosen = self._settings.strategy if strategy is None else strategy
         model = str(request.body.get("model") or "")
-        if not isinstance(chosen, str):
-            self._kept[id(chosen)] = chosen  # its id is its key, so it must stay
-        key = (model, request.dialect, request.provider, chosen if isinstance(chosen, str) else id(chosen))
+        key = (model, request.dialect, request.provider)
         session = self._open.get(key)
         if session is None:
-            session = self._open[key] = self._opened(request, Prices.load().find(model), chosen)
+            session = self._open[key] = self._opened(request, Prices.load().find(model))
         return session
 
-    def _opened(self, request: Request, price: Price, chosen: str | Strategy) -> Session:
+    def _opened(self, request: Request, price: Price) -> Session:
         told = self._settings
+        chosen = told.strategy
         means = marks_of(request.provider or price.provider, price.model, request.dialect)
         own = request.provider == "anthropic"
         options = replace(
@@ -70,20 +67,24 @@ class Sessions:
             counter=told.counter,
         )
         strategy = named(chosen) if isinstance(chosen, str) else chosen
+        if told.summaries == "provider" and told.mode == "compact" and offers(request.dialect, request.provider):
+            strategy = ByProvider(strategy, request.dialect)
         return Session(strategy, options, request.dialect, self._store)
 
 
 def wish_of(current: Current, forced: str | None, forbidden: str, settings: CallSettings) -> Wish:
     """What is wished for one call. ``forced``: a plan is, with this focus; ``forbidden``: why the model cannot be asked."""
-    asks = settings.summaries == "model" or settings.mode == "observe"
-    why = "" if current.enabled else "switched off for this call: nothing new is planned"
-    if not why and forbidden:
+    asks = settings.summaries != "off" or settings.mode == "observe"
+    why = "switched off for this call: nothing new is planned" if not current.enabled else ""
+    if forbidden and not why:
         why = f"the plan needs the model, which cannot be asked here ({forbidden}): it waits"
     return Wish(
         force=forced is not None,
         focus=forced or "",
         pins=pinned(current.pins) if current.pins else None,
         may_plan=current.enabled,
+        bare=not current.enabled,
+        strategy=named(current.strategy) if isinstance(current.strategy, str) else current.strategy,
         may_ask=asks and not forbidden,
         why=why,
     )

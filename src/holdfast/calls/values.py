@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -19,7 +19,8 @@ class Request:
     idempotency key: the same for every attempt of a call, ``""`` where there is none. ``provider`` is a key of
     ``caches.cache_for`` where the maker serves it, else the platform's name (``"bedrock"``, ``"vertex"``, ``"foundry"``, ``"azure"``).
     ``headers`` are those of the call, names in lower case. ``timeout`` is the caller's, in seconds for the whole call (``None``: none
-    is set). ``counting`` marks a request that only counts tokens. ``streamed`` says that the answer comes as events.
+    is set). ``counting`` marks a request that only counts tokens. ``streamed`` says that the answer comes as events. ``beside`` does a
+    job through the same client beside the call, and says whether it could begin (``None``: the hook has no way to).
     """
 
     dialect: Dialect
@@ -31,6 +32,7 @@ class Request:
     timeout: float | None = None
     counting: bool = False
     streamed: bool = False
+    beside: Callable[[Job], bool] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Send:
     ``call``: the caller's call, with ``body`` in the place of its own (the same object where nothing changed); the caller gets the
     answer to the last one of these. ``ask``: a question of a strategy, whose streamed answer is read to its end and nobody else sees.
     ``timeout`` is in seconds and only set where it differs from the caller's. ``betas`` are values to add to the ``anthropic-beta`` header.
-    ``endpoint`` is a path where it differs from the request's.
+    ``endpoint`` is a path where it differs from the request's. ``without_betas``: beginnings of the caller's own that do not go along.
+    ``adds``: the hook may ask for what it needs to see (a stream's usage) where the caller does not notice.
     """
 
     kind: Literal["call", "ask"]
@@ -48,6 +51,8 @@ class Send:
     timeout: float | None = None
     betas: tuple[str, ...] = ()
     endpoint: str = ""
+    without_betas: tuple[str, ...] = ()
+    adds: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,10 @@ class Watch(Protocol):
 
     def ended(self, complete: bool) -> None:
         """The stream has ended, or the caller has closed it, or it broke off (``complete`` is false). Later calls do nothing."""
+
+
+Job: TypeAlias = "Generator[Send, Received, None]"
+"""Questions of our own beside any call: like a ``Flow`` of nothing but those."""
 
 
 @dataclass(frozen=True, slots=True)

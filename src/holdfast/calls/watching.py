@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from holdfast.calls.values import Request
@@ -28,13 +28,13 @@ class Watching:
         self._calls, self._request, self._decided, self._facts = calls, request, decided, facts
         self._began = began
         self._events: list[Mapping[str, Json]] = []
-        self._lock = Lock()
+        self._lock = RLock()
         self._done = False
 
     @property
     def wants_events(self) -> bool:
-        """Whether a record is kept, which needs the whole answer."""
-        return self._calls.records
+        """Whether a record is kept, or the thread that the answer belongs to: those need the whole answer."""
+        return self._calls.records or self._decided.whole is not None
 
     def event(self, event: Mapping[str, Json]) -> None:
         """One event of the stream."""
@@ -45,6 +45,13 @@ class Watching:
 
     def ended(self, complete: bool) -> None:
         """The stream has ended, or was closed, or broke off: what it told is booked."""
+        if complete:
+            self.close()
+        else:
+            self._calls.late.append(self)  # it may be the collector that says so, in the middle of anything
+
+    def close(self) -> None:
+        """Book what came."""
         self.whole(put_together([dict(event) for event in self._events]))
 
     def whole(self, response: Mapping[str, Json]) -> None:

@@ -23,6 +23,8 @@ from anthropic._base_client import AsyncAPIClient, SyncAPIClient
 from anthropic._constants import OVERRIDE_CAST_TO_HEADER, RAW_RESPONSE_HEADER
 from anthropic._response import BaseAPIResponse
 
+from holdfast.calls.background import abeside, beside
+from holdfast.calls.redact import redacted_text
 from holdfast.calls.values import Flow, Received, Request, Send, Unsent, Wait, Watch
 from holdfast.errors import HoldfastError
 from holdfast.frozen import Json
@@ -92,7 +94,7 @@ class Middleware(anthropic.Middleware):
         given = request_of(request, call_next)
         if given is None:
             return call_next(request)
-        run = _Run(self.calls, request, given)
+        run = _Run(self.calls, request, _lent(request, given, call_next))
         try:
             while (send := run.begin()) is not None:
                 if isinstance(send, Wait):
@@ -124,7 +126,7 @@ class Middleware(anthropic.Middleware):
         given = request_of(request, call_next)
         if given is None:
             return await call_next(request)
-        run = _Run(self.calls, request, given)
+        run = _Run(self.calls, request, _alent(request, given, call_next))
         try:
             while (send := run.begin()) is not None:
                 if isinstance(send, Wait):
@@ -233,13 +235,8 @@ class _Run:
         return _derived(self._request, self._given, send)
 
     def question(self, send: Send) -> APIRequest:
-        """A request of our own beside the caller's: streamed, under its own key, in none of the caller's response modes."""
-        request = _derived(self._request, self._given, replace(send, body={**send.body, "stream": True}))
-        options = request.options
-        ours = (RAW_RESPONSE_HEADER.lower(), OVERRIDE_CAST_TO_HEADER.lower())
-        options.headers = {name: value for name, value in request.headers.items() if name.lower() not in ours}
-        options.idempotency_key = f"holdfast-{uuid.uuid4()}"
-        return APIRequest(options=options, cast_to=object, stream=True)
+        """A request of our own."""
+        return _question(self._request, self._given, send)
 
     def unsent(self, error: Exception) -> None:
         """The call could not be made: the flow is told, and the caller will be unless it has something better to do."""
@@ -308,7 +305,7 @@ class _Run:
         try:
             self._send = guarded(to_the_next, lambda cause: Crashed(f"{type(cause).__name__}: {cause}"))
         except Crashed as crash:
-            log.error("a call goes on without Holdfast: %s", crash, exc_info=crash)
+            log.error("a call goes on without Holdfast: %s", redacted_text(str(crash)))
 
 
 def unsent(cause: Exception) -> Unsent:
@@ -316,6 +313,26 @@ def unsent(cause: Exception) -> Unsent:
     failure = Unsent(str(cause))
     failure.__cause__ = cause
     return failure
+
+
+def _question(request: APIRequest, given: Request, send: Send) -> APIRequest:
+    """A request of our own beside the caller's: streamed, under its own key, in none of the caller's response modes."""
+    made = _derived(request, given, replace(send, body={**send.body, "stream": True}))
+    options = made.options
+    ours = (RAW_RESPONSE_HEADER.lower(), OVERRIDE_CAST_TO_HEADER.lower())
+    options.headers = {name: value for name, value in made.headers.items() if name.lower() not in ours}
+    if send.without_betas:
+        kept = [beta.strip() for beta in _header(options.headers, given).split(",") if not beta.strip().startswith(send.without_betas)]
+        options.headers = {name: value for name, value in options.headers.items() if name.lower() != BETA_HEADER}
+        options.headers = {**options.headers, BETA_HEADER: ",".join(filter(None, kept)) or anthropic.omit}
+    options.idempotency_key = f"holdfast-{uuid.uuid4()}"
+    return APIRequest(options=options, cast_to=object, stream=True)
+
+
+def _header(headers: Mapping[str, object], given: Request) -> str:
+    """The betas of a request of ours, and of the client where it names none itself."""
+    said = next((value for name, value in headers.items() if name.lower() == BETA_HEADER), None)
+    return said if isinstance(said, str) else given.headers.get(BETA_HEADER, "")
 
 
 def _derived(request: APIRequest, given: Request, send: Send) -> APIRequest:
@@ -388,6 +405,22 @@ async def _wait(wait: Wait) -> None:
     with anyio.move_on_after(wait.timeout):
         while not wait.gate.is_open:
             await anyio.sleep(GLANCE)
+
+
+def _lent(request: APIRequest, given: Request, call_next: Callable[[APIRequest], object]) -> Request:
+    """What a flow is told, with a way to ask beside the call."""
+
+    def asks(send: Send) -> Received | Unsent:
+        return _ask(_question(request, given, send), call_next, send.timeout)
+
+    return replace(given, beside=lambda job: beside(job, asks))
+
+
+def _alent(request: APIRequest, given: Request, call_next: Callable[[APIRequest], Awaitable[object]]) -> Request:
+    def asks(send: Send) -> Awaitable[Received | Unsent]:
+        return _ask_async(_question(request, given, send), call_next, send.timeout)
+
+    return replace(given, beside=lambda job: abeside(job, asks))
 
 
 def _ask(question: APIRequest, call_next: Callable[[APIRequest], object], timeout: float | None) -> Received | Unsent:

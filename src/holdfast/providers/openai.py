@@ -27,6 +27,7 @@ import httpx2
 import openai
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, AsyncStream, OpenAI, OpenAIError, Stream
 
+from holdfast.calls.background import abeside, beside
 from holdfast.calls.values import Received, Send, Wait
 from holdfast.errors import CannotWrap
 from holdfast.providers import Flows
@@ -138,6 +139,7 @@ class SyncHook(OpenAI):
         if call is None:
             return options
         if call.request is None:
+            call.beside = lambda job: beside(job, lambda send: self._asked(call, send))
             self._heard(call, call.begin(options, self))
         return call.fill(options)
 
@@ -212,6 +214,7 @@ class AsyncHook(AsyncOpenAI):
         if call is None:
             return options
         if call.request is None:
+            call.beside = lambda job: abeside(job, lambda send: self._asked(call, send))
             await self._heard(call, call.begin(options, self))
         return call.fill(options)
 

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 import openai
 
-from holdfast.calls.values import Flow, Received, Request, Send, Unsent, Wait, Watch
+from holdfast.calls.redact import redacted_text
+from holdfast.calls.values import Flow, Job, Received, Request, Send, Unsent, Wait, Watch
 from holdfast.errors import HoldfastError
 from holdfast.frozen import Json
 from holdfast.pipeline import guarded
@@ -102,6 +103,7 @@ class Call:
         self.open = False
         self.answered = self.read = self.whole = False
         self.hides_usage = False
+        self.beside: Callable[[Job], bool] | None = None
         self._flow: Flow | None = None
 
     def begin(self, options: FinalRequestOptions, client: openai.OpenAI | openai.AsyncOpenAI) -> Step | None:
@@ -117,6 +119,7 @@ class Call:
             timeout=_seconds(client.timeout if isinstance(options.timeout, openai.NotGiven) else options.timeout),
             counting=self.path.endswith("/input_tokens"),
             streamed=self.streamed,
+            beside=self.beside,
         )
         self.open = True
         return self._advance(self._begun)
@@ -157,7 +160,7 @@ class Call:
             wanted = guarded(to_the_next, lambda cause: FlowFailed(f"{type(cause).__name__}: {cause}"))
         except FlowFailed as failure:
             self.open = False
-            log.error("a call goes on without Holdfast: %s", failure, exc_info=failure)
+            log.error("a call goes on without Holdfast: %s", redacted_text(str(failure)))
             return None
         if isinstance(wanted, Send) and wanted.kind == "call":
             self.send = wanted
@@ -180,7 +183,7 @@ class Call:
         if self.send is None or self.request is None:
             return options
         body = self.send.body
-        self.hides_usage = self._wants_usage(body)
+        self.hides_usage = self.send.adds and self._wants_usage(body)
         if self.hides_usage:
             body = with_usage(body)
         if body is not self.request.body:

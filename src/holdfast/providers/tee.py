@@ -20,6 +20,7 @@ from typing import Protocol, cast
 
 import httpx2
 
+from holdfast.calls.redact import redacted_text
 from holdfast.calls.values import Watch
 from holdfast.errors import HoldfastError
 from holdfast.frozen import Json
@@ -215,7 +216,7 @@ class Tap:
             guarded(call, lambda cause: WatchFailed(f"{type(cause).__name__}: {cause}"))
         except HoldfastError as failure:
             self._deaf = True
-            log.warning("a stream is no longer watched: %s", failure, exc_info=failure)
+            log.warning("a stream is no longer watched: %s", redacted_text(str(failure)))
 
 
 def _decoder(encoding: str) -> Callable[[bytes], bytes] | None:

@@ -22,7 +22,7 @@ def _size(value: object) -> object:
     try:
         number = float(plain if unit is None else plain[:-1]) * (unit or 1)
     except ValueError:
-        return value
+        raise ValueError("must be a number, as 150000 or '150k'") from None
     if plain.endswith("%") and number >= 1:
         raise ValueError("a share of the window must be below 100%")
     return int(number) if number >= 1 and number.is_integer() else number
@@ -48,11 +48,13 @@ def _patterns(value: object) -> object:
 
 def _strategy(value: object) -> object:
     from holdfast.errors import UnknownStrategy
-    from holdfast.strategies import ALIASES, registered
+    from holdfast.strategies import named
 
-    known = [*registered(), *ALIASES]
-    if isinstance(value, str) and value not in known and value.strip().lower().replace("_", "-") not in known:
-        raise ValueError(str(UnknownStrategy(value, known)))
+    if isinstance(value, str):
+        try:
+            named(value)
+        except UnknownStrategy as error:
+            raise ValueError(str(error)) from None
     return value
 
 

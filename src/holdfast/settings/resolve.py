@@ -120,7 +120,8 @@ def _checked(word: Word, home: Path | None) -> dict[str, Any]:
     try:
         checked = Settings(**word.values)
     except ValidationError as error:
-        raise BadSettings("\n".join(_sentence(word, each) for each in error.errors())) from None
+        first = {each["loc"][:1]: each for each in reversed(error.errors())}  # of what may be either of two, one error is enough
+        raise BadSettings("\n".join(_sentence(word, each) for each in reversed(first.values()))) from None
     return {name: _placed(word, name, getattr(checked, name), home) for name in word.values}
 
 
@@ -150,11 +151,18 @@ def _sentence(word: Word, error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return f"{where}: no setting is called {key!r}; {_near(key, NAMES)}"
     value = word.values[key]
+    said = _said(where, key, value)
     if error["type"] == "literal_error":
         allowed = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ",").split(",")]
-        return f"{where}: {key} = {value!r}: must be one of {', '.join(allowed)}{_meant(str(value), allowed)}"
+        return f"{said}: must be one of {', '.join(allowed)}{_meant(str(value), allowed)}"
     why = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{where}: {key} = {value!r}: {why if error['type'] == 'value_error' else f'must be {why}'}"
+    why = why.removeprefix("Input is not ").removesuffix(" for <class 'pathlib.Path'>")
+    return f"{said}: {why if error['type'] == 'value_error' else f'must be {why}'}"
+
+
+def _said(where: str, key: str, value: object) -> str:
+    """A setting with its place; an argument is its own."""
+    return f"{key}={value!r}" if where == f"{key}=" else f"{where}: {key} = {value!r}"
 
 
 def _near(key: str, known: Iterable[str]) -> str:
@@ -181,4 +189,5 @@ def _check_thresholds(resolved: Resolved) -> None:
     if trigger is None or target is None or (trigger < 1) != (target < 1) or target < trigger:
         return
     one, other = resolved.origins["target"], resolved.origins["trigger"]
-    raise BadSettings(f"{one.where}: target = {target}: must be below the trigger, which is {trigger} ({other.where})")
+    place = "" if other.where == "trigger=" else f" ({other.where})"
+    raise BadSettings(f"{_said(one.where, 'target', target)}: must be below the trigger, which is {trigger}{place}")

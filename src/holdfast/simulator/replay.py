@@ -20,7 +20,8 @@ from holdfast.families import thinks_manually
 from holdfast.line import Line
 from holdfast.live import HALF_HOUR
 from holdfast.marks import Own
-from holdfast.pipeline import Engine, Outcome, Policy
+from holdfast.pipeline import Engine, Outcome
+from holdfast.policy import Policy
 from holdfast.prefix import Chain
 from holdfast.pricing import Price, Prices, cost
 from holdfast.routing import marks_of

@@ -1,7 +1,7 @@
 """The pytest plug-in: a fake provider, and an audit of what an agent's requests did to the cache.
 
     def test_the_agent_keeps_its_cache(fake_provider, cache_audit):
-        run_my_agent(base_url=fake_provider.anthropic_url)
+        run_my_agent(base_url=fake_provider.url)
         assert_hit_rate(cache_audit, at_least=0.9)
 
 It is found by its entry point (``pytest11``); nothing but pytest is imported until a test asks for a fixture.

@@ -33,9 +33,26 @@ _KINDS = {
 
 
 def _without_mark(raw: Json) -> Json:
-    if isinstance(raw, dict) and "cache_control" in raw:
-        return {key: value for key, value in raw.items() if key != "cache_control"}
+    """A block without its mark, and a tool result without those inside it: they too end at a block, this one."""
+    if not isinstance(raw, dict):
+        return raw
+    if "cache_control" in raw:
+        raw = {key: value for key, value in raw.items() if key != "cache_control"}
+    if raw.get("type") == "tool_result" and _inner_mark(raw) is not None:
+        raw = {**raw, "content": [_without_mark(part) for part in raw["content"]]}
     return raw
+
+
+def _inner_mark(raw: Mapping[str, Json]) -> Json:
+    """The last mark inside a tool result's content, ``None`` where there is none."""
+    content = raw.get("content")
+    parts = content if raw.get("type") == "tool_result" and isinstance(content, list) else ()
+    marks = [part["cache_control"] for part in parts if isinstance(part, dict) and part.get("cache_control")]
+    return marks[-1] if marks else None
+
+
+def _mark(item: Json) -> Json:
+    return (item.get("cache_control") or _inner_mark(item)) if isinstance(item, dict) else None
 
 
 def _ttl(mark: Json) -> int:
@@ -84,7 +101,7 @@ def read_message(raw: Mapping[str, Json]) -> Message:
     content = raw.get("content")
     if isinstance(content, list):
         blocks = tuple(read_block(item, role) for item in content)
-        if any(isinstance(item, dict) and "cache_control" in item for item in content):
+        if any(_mark(item) is not None or (isinstance(item, dict) and "cache_control" in item) for item in content):
             raw = {**raw, "content": [_without_mark(item) for item in content]}
     else:
         blocks = (read_block(content, role),) if content is not None else ()
@@ -138,11 +155,7 @@ def read_marks(body: Mapping[str, Json]) -> tuple[Mark, ...]:
     for message in body.get("messages") or ():
         content = message.get("content") if isinstance(message, dict) else None
         items += content if isinstance(content, list) else [] if content is None else [content]
-    return tuple(
-        Mark(position, _ttl(item["cache_control"]))
-        for position, item in enumerate(items)
-        if isinstance(item, dict) and item.get("cache_control")
-    )
+    return tuple(Mark(position, _ttl(_mark(item))) for position, item in enumerate(items) if _mark(item))
 
 
 def _control(ttl: int) -> Json:

@@ -9,6 +9,9 @@ from holdfast_strategies.digest.fit import Item, Section
 from holdfast_strategies.digest.session import Request, Session
 from holdfast_strategies.words import clipped, is_chatter, sentences, shortened
 
+_RULES_STAND = 4_000
+"""Characters of a message in which a standing instruction is looked for: what is longer is material."""
+
 _RULE = re.compile(
     r"\b(?:always|never|don't|do not|must|only|should|instead|make sure|remember|please|no need|avoid|keep|without|prefer)\b", re.IGNORECASE
 )
@@ -51,7 +54,7 @@ def story(session: Session, pinned: Set[int]) -> Section:
 
 
 def _instruction(request: Request, place: int, age: int) -> Item:
-    value = 100 - age + 20 * bool(_RULE.search(request.words)) - 10 * (len(request.words) > 1_500)
+    value = 100 - age + 20 * bool(_RULE.search(request.words[:_RULES_STAND])) - 10 * (len(request.words) > 1_500)
     to = ""
     if len(request.words) <= 40:
         question = next((one for one in reversed(sentences(request.asked)) if one.endswith("?")), "")
