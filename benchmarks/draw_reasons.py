@@ -20,9 +20,9 @@ CHECKED = Path(__file__).resolve().parent / "results" / "checked_reasons.jsonl"
 """The last draw with a verdict on each: ``right`` is true or false, ``shown`` what the transcript shows around the request."""
 
 
-def given(folder: str) -> list[dict[str, Any]]:
-    """Every reason that was given in a folder's sessions, in a fixed order; what is unexplained has none."""
-    found = validate(ValidateRequest((folder,)))
+def given(folder: str, file: str = "") -> list[dict[str, Any]]:
+    """Every reason that was given in a folder's sessions (or in one file of it), in a fixed order; what is unexplained has none."""
+    found = validate(ValidateRequest((str(Path(folder, file)),), jobs=1 if file else 0))
     root = Path(folder).resolve()
     rows = [
         {

