@@ -35,7 +35,7 @@ def _automatic(body: Mapping[str, Json], line: Line) -> Mark | None:
     return Mark(len(line.head) + line.size - 1, 3600 if control.get("ttl") == "1h" else 300)
 
 
-WINDOW = 32
+WINDOW = 10
 """How many of the newest messages, and of the older ones in turn, are looked at for other bytes where ours go out anyway."""
 
 
