@@ -20,6 +20,7 @@ from langchain_core.tools import tool
 
 import holdfast
 from holdfast.testing import Asked, FakeProvider, Reply, ToolCall
+from holdfast.trace import CommitTrace
 
 TURNS = 40
 STEPS = count()
@@ -79,7 +80,7 @@ def main() -> None:
     given = parser.parse_args()
     with FakeProvider(model_says) as fake:
         model = ChatAnthropic(model_name="claude-sonnet-4-6", base_url=fake.url, api_key="any", max_tokens=1000)  # type: ignore[arg-type]
-        commits: list[holdfast.Commit] = []
+        commits: list[CommitTrace] = []
         hooks = holdfast.Hooks(on_commit=lambda event: commits.append(event.commit))
         holding(model, strategy="micro", trigger=12_000, target=6_000, hooks=hooks)
         history = asyncio.run(loop(model, given.awaited, given.streamed))

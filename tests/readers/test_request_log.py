@@ -53,8 +53,8 @@ def tool(dialect: Dialect, name: str) -> Body:
 @st.composite
 def logs(draw: st.DrawFn) -> tuple[Dialect, list[Body]]:
     """Bodies of conversations that grow, stay, lose their end and change their head, all mixed."""
-    logged = any_body().filter(lambda made: made[0] != "bedrock-converse" and isinstance(made[1].get("messages", made[1].get("input")), list))
-    dialect, first = draw(logged)
+    logged = any_body().filter(lambda made: made[0] != "bedrock-converse")
+    dialect, first = draw(logged.filter(lambda made: isinstance(made[1].get("messages", made[1].get("input")), list)))
     key = of(dialect).messages_key
     known = [first]
     for _ in range(draw(st.integers(0, 6))):
