@@ -336,11 +336,12 @@ class Session:
         raw = given.get(self._wire.messages_key)
         if not isinstance(raw, list | tuple) and not (isinstance(raw, str) and self._wire.dialect == "openai-responses"):
             return self._as_it_came(call, given, HoldfastError("a request without messages"))
-        body, values = hoisted(given, self._wire, self.options.volatile) if self.options.volatile else (given, "")
+        speaks = self._wire.dialect != "bedrock-converse"  # takes no two messages of the user's in a row, so nothing can be said beside his
+        body, values = hoisted(given, self._wire, self.options.volatile) if self.options.volatile and speaks else (given, "")
         messages = self._wire.history(body)
         found = self._lineages.find(body, messages, self._confirm, self._current)
         live = call.live = self._last = found.live
-        if found.common < len(messages):
+        if found.common < len(messages) and speaks:
             self._say(call, live, values)
         own = arriving.marks(self._wire, body, live.line, messages, [*found.suspects, *range(found.common, len(messages))])
         own = replace(own, alone=live.bare or (call.wish.bare and not live.line.ledger.entries))
