@@ -10,7 +10,7 @@ demo: .venv/.stamp
 	$(BIN)/holdfast compare examples/transcripts/*.jsonl.gz
 
 test: lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 lint: .venv/.stamp
 	$(BIN)/ruff check .

@@ -102,4 +102,4 @@ def test_the_tests_of_an_agent_pass(pytester: pytest.Pytester, monkeypatch: pyte
     """With the plug-in, in a project of their own."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile((EXAMPLES / "test_with_fake.py").read_text(encoding="utf-8"))
-    pytester.runpytest_inprocess("-p", "holdfast.testing.plugin").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-p", "holdfast.testing.plugin").assert_outcomes(passed=2)

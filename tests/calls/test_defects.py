@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,26 @@ MODEL = "claude-sonnet-4-6"
 Body = dict[str, Any]
 
 
-def wrapped(fake: FakeProvider, **wishes: Any) -> Anthropic:
+MADE: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """No test leaves a connection behind."""
+    yield
+    while MADE:
+        MADE.pop().close()
+
+
+def bare(fake: FakeProvider) -> Anthropic:
     """A client of the fake."""
-    return holdfast.wrap(Anthropic(base_url=fake.url, api_key="k", max_retries=0, timeout=8.0), **wishes)
+    MADE.append(Anthropic(base_url=fake.url, api_key="k", max_retries=0, timeout=8.0))
+    return MADE[-1]  # type: ignore[no-any-return]
+
+
+def wrapped(fake: FakeProvider, **wishes: Any) -> Anthropic:
+    """The same through Holdfast."""
+    return holdfast.wrap(bare(fake), **wishes)
 
 
 def call(client: Anthropic, text: str, **more: Any) -> Any:
@@ -63,9 +81,10 @@ def test_switched_off_nothing_is_added() -> None:
     """Marks, cache keys and a stream's usage are all left out of a conversation in which nothing is committed."""
     with FakeProvider() as fake:
         messages: Any = [{"role": "user", "content": "hello " * 3000}]
-        bare = OpenAI(base_url=f"{fake.url}/v1", api_key="k", max_retries=0)
-        list(bare.chat.completions.create(model="gpt-5.4", messages=messages, stream=True))
-        client = holdfast.wrap(bare, stream_usage=True)
+        plain = OpenAI(base_url=f"{fake.url}/v1", api_key="k", max_retries=0)
+        MADE.append(plain)
+        list(plain.chat.completions.create(model="gpt-5.4", messages=messages, stream=True))
+        client = holdfast.wrap(plain, stream_usage=True)
         with holdfast.of(client).session(enabled=False):
             list(client.chat.completions.create(model="gpt-5.4", messages=messages, stream=True))
         assert fake.requests[0].raw == fake.requests[1].raw
@@ -94,7 +113,7 @@ def test_the_callers_own_mistake_is_not_covered_up() -> None:
     with FakeProvider() as fake:
         junk: Any = [{"type": "text", "text": "x", "cache_control": "junk"}]
         errors = []
-        for client in (Anthropic(base_url=fake.url, api_key="k", max_retries=0), wrapped(fake)):
+        for client in (bare(fake), wrapped(fake)):
             with pytest.raises(anthropic.BadRequestError) as caught:
                 client.messages.create(model=MODEL, max_tokens=9, messages=[{"role": "user", "content": junk}])
             errors.append(str(caught.value.body["error"]["message"]))  # type: ignore[index]

@@ -17,6 +17,8 @@ from holdfast.strategies import registered
 from tests.cli.runner import run
 from tests.report.results import compared, result
 
+pytestmark = pytest.mark.xdist_group("test_transcripts")  # what all of these tests need is read once
+
 TRANSCRIPTS = Path(__file__).resolve().parents[2] / "examples" / "transcripts"
 EXAMPLES = sorted(str(path) for path in TRANSCRIPTS.glob("*.jsonl.gz"))
 SMALL = str(TRANSCRIPTS / "claude-code-typescript.jsonl.gz")

@@ -15,6 +15,8 @@ from holdfast.transcript import Transcript
 from holdfast.usage import Usage
 from tests.readers.legality import by_lineage, every_fault
 
+pytestmark = pytest.mark.xdist_group("test_claude_code_corpus")  # what all of these tests need is read once
+
 FACTS = re.compile(r"([\d,]+) calls \(([\d,]+) by subagents\): input ([\d,]+), cache read ([\d,]+), cache write ([\d,]+), output ([\d,]+)")
 
 

@@ -215,7 +215,7 @@ def test_the_fixtures_work_in_a_test_suite(pytester: pytest.Pytester, monkeypatc
     """Each test gets a provider of its own; the one that breaks the cache fails with the place and shows the report."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(TESTS)
-    result = pytester.runpytest_inprocess("-p", "holdfast.testing.plugin")
+    result = pytester.runpytest_subprocess("-p", "holdfast.testing.plugin")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*hit rate 0.0% is below 90.0%*", "*first difference: messages[[]0[]].content*", "*cache audit*"])
 

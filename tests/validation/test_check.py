@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import pickle
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -23,6 +26,8 @@ from holdfast.validation.results import Charges, Money, SetFigures, Tally, Valid
 from holdfast.validation.run import ValidateRequest, validate
 from holdfast.validation.sight import Prediction
 from tests.validation.sessions import OPUS, Step, judged, recorded, sessions
+
+pytestmark = pytest.mark.xdist_group("test_check")  # what all of these tests need is read once
 
 PRICES = Prices.load()
 LOOP = [Step(user=True, grow=20_000), *[Step()] * 4]
@@ -282,9 +287,28 @@ def test_a_file_cut_after_a_request_foretells_it_the_same(
 # The bars.
 
 
-@pytest.fixture(scope="module")
-def sets(corpus: Path) -> dict[str, SetFigures]:
-    """The recorded sessions, checked once, by format and, where a format has several, maker."""
+@pytest.fixture(scope="session")
+def sets(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, SetFigures]:
+    """The recorded sessions, checked once for all workers, by format and, where a format has several, maker."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return checked_sets(corpus)
+    kept = tmp_path_factory.getbasetemp().parent / f"sets-{run}"
+    try:
+        kept.with_suffix(".begun").touch(exist_ok=False)
+    except FileExistsError:
+        while not kept.exists():  # another worker is at it; where it fails, the suite's own time limit ends this
+            time.sleep(0.2)
+        found: dict[str, SetFigures] = pickle.loads(kept.read_bytes())
+        return found
+    made = checked_sets(corpus)
+    kept.with_suffix(".new").write_bytes(pickle.dumps(made))
+    kept.with_suffix(".new").rename(kept)
+    return made
+
+
+def checked_sets(corpus: Path) -> dict[str, SetFigures]:
+    """Every session of the corpus that has bills."""
     folders = ("claude-code", "pi", "codex", "mini-swe-agent", "api-cassettes")
     found = validate(ValidateRequest(tuple(str(corpus / folder) for folder in folders)))
     assert not found.interrupted

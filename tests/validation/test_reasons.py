@@ -22,6 +22,8 @@ from holdfast.validation.sight import Prediction, sights
 from holdfast.wire import of
 from tests.validation.sessions import AUTOMATIC_MODELS, HAIKU, MARKED_MODELS, SONNET, Step, judged, last, recorded, results, sessions
 
+pytestmark = pytest.mark.xdist_group("test_reasons")  # what all of these tests need is read once
+
 BEGUN = [Step(user=True, grow=20_000), Step(), Step()]
 """A first prompt of 20,000 tokens and two rounds of a tool loop: the newest entry has 21,997 tokens, the one before 20,997."""
 HOUR = [replace(step, hour=True) for step in BEGUN]
