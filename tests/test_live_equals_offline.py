@@ -128,17 +128,20 @@ def billed(bodies: list[Body], name: str, meddle: Callable[[Body, int], Body] | 
     settings = CallSettings(strategy, trigger, target, keep_tail_tokens=keep, counter="full", clock=lambda: clock["now"], cache_keys=False)
     with FakeProvider(says, clock=lambda: clock["now"], counter="full", response_delay=1.0, foreign_thinking=True, losses=True) as fake:
         calls = Calls(settings)
-        send = _sender(fake, calls, model, meddle)
+        send, client = _sender(fake, calls, model, meddle)
         for number, body in enumerate(bodies):
             clock["now"] = max(clock["now"], body["at"])
             send({key: value for key, value in body.items() if key != "at"}, number)
+        client.close()
         return [request.usage or Usage() for request in fake.requests if not asks_for_summary(request.body)], calls
 
 
-def _sender(fake: FakeProvider, calls: Calls, model: str, meddle: Callable[[Body, int], Body] | None) -> Callable[[Body, int], object]:
+def _sender(
+    fake: FakeProvider, calls: Calls, model: str, meddle: Callable[[Body, int], Body] | None
+) -> tuple[Callable[[Body, int], object], Anthropic | OpenAI]:
     if "claude" not in model:
         chat = wrapped(OpenAI(base_url=f"{fake.url}/v1", api_key="any", max_retries=0), calls)
-        return lambda body, number: chat.chat.completions.create(**body)
+        return lambda body, number: chat.chat.completions.create(**body), chat
     count = iter(range(10**6))
 
     def behind(request: APIRequest, call_next: Call) -> APIResponse[Any]:
@@ -147,7 +150,7 @@ def _sender(fake: FakeProvider, calls: Calls, model: str, meddle: Callable[[Body
         return call_next(request.copy(body=meddle(copy.deepcopy(request.json), next(count))))  # type: ignore[arg-type]
 
     client = Anthropic(base_url=fake.url, api_key="any", max_retries=0, middleware=[Middleware(calls), behind])
-    return lambda body, number: client.messages.create(**body)
+    return lambda body, number: client.messages.create(**body), client
 
 
 def block_type(block: Any) -> str:
