@@ -138,6 +138,27 @@ def test_a_question_is_paid_for_also_where_the_call_behind_it_fails() -> None:
         assert holdfast.of(client).report().spent_on_calls.usd > 0
 
 
+def test_a_plan_is_committed_when_the_answer_begins() -> None:
+    """Whoever has the same store knows of it while the stream that answers is not read yet."""
+    store, wishes = holdfast.MemoryStore(), {"strategy": "micro", "trigger": 6_000, "target": 3_000, "keep_tail_tokens": 500}
+    with FakeProvider(says()) as fake:
+        client, agent = wrapped(fake, store=store, **wishes), AnthropicAgent()
+        handle = holdfast.of(client)
+        stream: Any = None
+        while handle.last is None or handle.last.commit is None:
+            stream = client.messages.create(**agent.arguments(), stream=True)
+            if handle.last is not None and handle.last.commit is None:
+                stream.close()
+                agent.took(bare(fake).messages.create(**agent.arguments()))
+        other = wrapped(fake, store=store, **wishes)
+        other.messages.create(**agent.arguments())
+        newest = holdfast.of(other).last
+        assert newest is not None
+        assert newest.commit is None
+        assert newest.sent_tokens < newest.given_tokens
+        stream.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_finds_no_lock_held() -> None:
